@@ -1,0 +1,154 @@
+"""The only interpolator: bring an image or a mask onto another grid, through a transform."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hexscope.core.geometry import Array, Grid
+from hexscope.core.image import Image, Mask
+from hexscope.core.pixels import ArrayPixels
+from hexscope.core.transform import Transform
+from hexscope.errors import GeometryError
+
+How = Literal["linear", "cubic", "nearest"]
+_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
+
+#: Standard deviation of the anti-alias blur in input voxels, for a shrink factor f: _ANTIALIAS * sqrt(f² − 1).
+#: 0.5 leaves about 30 % at the new Nyquist frequency: little aliasing without visible blur.
+_ANTIALIAS = 0.5
+
+
+@overload
+def resample(moving: Image, to: Grid, *, through: Transform | None = None, how: How = "linear") -> Image: ...
+@overload
+def resample(moving: Mask, to: Grid, *, through: Transform | None = None, how: How = "linear") -> Mask: ...
+
+
+def resample(
+    moving: Image | Mask, to: Grid, *, through: Transform | None = None, how: How = "linear"
+) -> Image | Mask:
+    """Values of ``moving`` at the pixel centres of ``to``.
+
+    through  from moving to fixed (what ``register(fixed, moving)`` gives); left out only where both share a frame
+    how      for images; a Mask is always taken by nearest neighbour, its type says so
+
+    Shrinking is anti-aliased. Outside the moving image stands the value of nothing (air for HU, else 0).
+    Raises GeometryError where the frames of reference differ and no transform joins them, or where one of the
+    two has no position.
+    """
+    _check_frames(moving.grid, to, through)
+    through = through or Transform(kind="identity")
+    step = f"resampled onto {to.shape} ({'nearest' if isinstance(moving, Mask) else how})"
+    if isinstance(moving, Mask):
+        layers = tuple(_onto(layer, moving.grid, to, through, 0, 0.0) for layer in moving.layers)
+        return replace(moving, layers=layers, grid=to, steps=(*moving.steps, step))
+    arrays = [_onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)]
+    pixels = ArrayPixels(_join(arrays, moving))
+    axes = _axes_on(moving, to)
+    return replace(moving, pixels=pixels, grid=to, axes=axes, steps=(*moving.steps, step))
+
+
+def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
+    if through is None and moving.same_frame(fixed) is False:
+        raise GeometryError(
+            "the two images are in different frames of reference "
+            f"({moving.frame_of_reference} and {fixed.frame_of_reference}); "
+            "pass through=register(fixed, moving)"
+        )
+    if (moving.affine is None) != (fixed.affine is None):
+        raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
+    if moving.affine is None and (through is not None or moving.ndim != fixed.ndim):
+        raise GeometryError("images without a position can only be resized, not moved")
+
+
+def _split(image: Image) -> list[NDArray[Any]]:
+    """One spatial array per time point and colour."""
+    array = image.array
+    if "c" in image.axes:
+        array = np.moveaxis(array, image.axes.index("c"), 0)
+    spatial = array.shape[array.ndim - image.grid.ndim :]
+    return list(array.reshape(-1, *spatial))
+
+
+def _axes_on(image: Image, to: Grid) -> tuple[str, ...]:
+    spatial = ("z", "y", "x")[-to.ndim :]
+    lead = tuple(a for a in image.axes if a == "t")
+    return (*lead, *spatial, *(a for a in image.axes if a == "c"))
+
+
+def _join(arrays: list[NDArray[Any]], image: Image) -> NDArray[Any]:
+    lead = [n for a, n in zip(image.axes, image.shape, strict=True) if a == "c"]
+    lead += [n for a, n in zip(image.axes, image.shape, strict=True) if a == "t"]
+    stacked: NDArray[Any] = np.stack(arrays).reshape(*lead, *arrays[0].shape)
+    return np.moveaxis(stacked, 0, -1) if "c" in image.axes else stacked
+
+
+def index_map(moving: Grid, fixed: Grid, through: Transform) -> Array:
+    """(n, m + 1) matrix from a fixed index (with a last 1) to a moving index."""
+    if moving.affine is None or fixed.affine is None:
+        scale = np.array(moving.shape) / np.array(fixed.shape)
+        if moving.spacing_mm is not None and fixed.spacing_mm is not None:
+            scale = np.array(fixed.spacing_mm) / np.array(moving.spacing_mm)
+        offset = (np.array(moving.shape) - 1) / 2 - scale * (np.array(fixed.shape) - 1) / 2
+        return np.concatenate([np.diag(scale), offset[:, None]], axis=1)
+    to_moving = np.linalg.inv(through.matrix) @ fixed.affine
+    inverse = np.linalg.pinv(moving.affine[:3, :-1])
+    linear = inverse @ to_moving[:3, :-1]
+    offset = inverse @ (to_moving[:3, -1] - moving.affine[:3, -1])
+    return np.concatenate([linear, offset[:, None]], axis=1)
+
+
+def _onto(
+    array: NDArray[Any], grid: Grid, to: Grid, through: Transform, order: int, outside: float
+) -> NDArray[Any]:
+    if grid.ndim != to.ndim:
+        raise GeometryError(f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first")
+    matrix = index_map(grid, to, through)
+    n = grid.ndim
+    if grid.shape == to.shape and np.allclose(matrix, np.eye(n, n + 1), atol=1e-9):
+        return np.array(array)
+    source = array.astype(np.float32) if order and array.dtype != np.float64 else array
+    if order:
+        source = _antialias(source, matrix[:, :n])
+    out = ndimage.affine_transform(
+        source, matrix[:, :n], matrix[:, n], output_shape=to.shape, order=order, mode="grid-constant" if order else "constant",
+        cval=outside, prefilter=order > 1,
+    )
+    if order and array.dtype == np.uint8:
+        return np.clip(np.round(out), 0, 255).astype(np.uint8)
+    return np.asarray(out)
+
+
+def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:
+    """Blur along each input axis by what the step of the output on it calls for."""
+    factor = np.sqrt((linear**2).sum(axis=1))
+    sigma = _ANTIALIAS * np.sqrt(np.maximum(factor**2 - 1.0, 0.0))
+    sigma[np.array(array.shape) == 1] = 0.0
+    if np.all(sigma < 0.05):
+        return array
+    return np.asarray(ndimage.gaussian_filter(array, np.where(sigma < 0.05, 0.0, sigma), mode="nearest", truncate=3.0))
+
+
+def upright(grid: Grid, spacing_mm: float | tuple[float, float, float] | None = None) -> Grid:
+    """An axis-aligned grid (z, y, x along +S, +P, +L) that covers ``grid``: for showing, and for shearing back.
+
+    Isotropic at the finest spacing of ``grid`` unless ``spacing_mm`` is given.
+    """
+    corners = grid.corners_mm()
+    if spacing_mm is None:
+        spacing_mm = min(grid.require_spacing("an upright grid"))
+    step = np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,))
+    low, high = corners.min(axis=0)[::-1], corners.max(axis=0)[::-1]  # z, y, x
+    shape = tuple(int(n) for n in np.floor((high - low) / step + 1e-6) + 1)
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0], [0, 1, 2]] = step
+    affine[:3, 3] = low[::-1]
+    affine[3, 3] = 1.0
+    return Grid(shape, affine, frame_of_reference=grid.frame_of_reference)
+
+
