@@ -260,6 +260,11 @@ class Mask:
     def __iter__(self) -> Iterator[Label]:
         return iter(self.labels)
 
+    def calibrated(self, spacing_mm: Sequence[float]) -> Mask:
+        """The same mask with a spacing that the user vouches for, in array order."""
+        step = f"spacing {tuple(spacing_mm)} mm given by the user"
+        return replace(self, grid=self.grid.calibrated(spacing_mm), steps=(*self.steps, step))
+
 
 @dataclass(frozen=True)
 class Study:

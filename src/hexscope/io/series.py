@@ -28,6 +28,8 @@ class Series:
                   grid of another series (RTSTRUCT) takes it from ``load_on``
     facts         the header's own words by DICOM keyword, for planning and reports
     references    Series Instance UIDs that a mask was drawn on
+    load_even     reads an image whose slices are refused as uneven, resampled onto even steps; None where that
+                  is not needed or cannot be done
     """
 
     id: str
@@ -45,6 +47,7 @@ class Series:
     facts: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     load_on: Callable[[Grid], Mask] | None = None
+    load_even: Callable[[], Image] | None = None
 
     @property
     def verdict(self) -> Verdict:

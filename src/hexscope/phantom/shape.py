@@ -6,6 +6,7 @@ Points are float64 arrays (n, 3) of LPS millimetres: x towards the patient's lef
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -134,24 +135,29 @@ class Column:
         low = [self.centre_x - wide, self.centre_y - front, rows[0, 0]]
         return np.array([low, [self.centre_x + wide, self.centre_y + back, rows[-1, 0]]])
 
-    def half_axes(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) heights in mm -> (n, 3) half width, front and back depth in mm."""
+    @cached_property
+    def _fine(self) -> NDArray[np.float64]:
+        """(4, n) the table, interpolated once to a step of about 1 mm, so that points need only a linear look-up."""
         rows = np.asarray(self.table)
-        curve = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)
-        found: NDArray[np.float64] = curve(np.clip(z, rows[0, 0], rows[-1, 0]))
-        return found
+        heights = np.linspace(rows[0, 0], rows[-1, 0], int(rows[-1, 0] - rows[0, 0]) + 1)
+        return np.concatenate([heights[None], PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T])
+
+    def half_axes(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) heights in mm -> (3, n) half width, front and back depth in mm."""
+        heights, *columns = self._fine
+        return np.stack([np.interp(z, heights, column) for column in columns])
 
     def inside(self, points: Points) -> Inside:
-        axes = self.half_axes(points[:, 2])
-        x = points[:, 0] - self.centre_x
-        y = points[:, 1] - self.centre_y
-        depth = np.where(y < 0.0, axes[:, 1], axes[:, 2])
-        within = np.abs(x / axes[:, 0]) ** self.power + np.abs(y / depth) ** self.power <= 1.0
-        return np.asarray(within & (points[:, 2] >= self.table[0][0]) & (points[:, 2] <= self.table[-1][0]))
+        x, y, z = points.T
+        wide, front, back = self.half_axes(z)
+        across = np.abs(x - self.centre_x) / wide
+        deep = np.abs(y - self.centre_y) / np.where(y < self.centre_y, front, back)
+        within = across**self.power + deep**self.power <= 1.0
+        return np.asarray(within & (z >= self.table[0][0]) & (z <= self.table[-1][0]))
 
     def surface(self, z: float, degrees: float) -> NDArray[np.float64]:
         """The point of the wall at height `z` and angle `degrees` (0 is the left side, 90 the back, 180 the right)."""
-        wide, front, back = self.half_axes(np.array([z]))[0]
+        wide, front, back = self.half_axes(np.array([z]))[:, 0]
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         depth = back if sin > 0 else front
         size = (abs(cos / wide) ** self.power + abs(sin / depth) ** self.power) ** (-1.0 / self.power)
@@ -207,7 +213,8 @@ class Both:
     def inside(self, points: Points) -> Inside:
         found = self.parts[0].inside(points)
         for part in self.parts[1:]:
-            found = found & part.inside(points)
+            left = np.flatnonzero(found)  # the next part is asked only about points still in play
+            found[left] = part.inside(points[left])
         return found
 
 

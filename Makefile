@@ -1,0 +1,49 @@
+# One command each. A fresh machine needs Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup setup-test setup-check demo test test-slow check bench docs clean
+
+setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
+
+$(VENV)/.default: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+setup-test: $(VENV)/.test
+
+$(VENV)/.test: $(VENV)/.default
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+setup-check: $(VENV)/.check
+
+$(VENV)/.check: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+demo: setup  ## make the digital patient, study it, compare with the truth: open demo/report/report.html
+	$(BIN)/hexscope demo -o demo
+
+test: setup-test  ## the default tests
+	$(BIN)/python -m pytest -q
+
+test-slow: setup-test  ## the long ones
+	$(BIN)/python -m pytest -q -m slow
+
+check: setup-check  ## format, lint, types, architecture and tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+bench: setup-test  ## every benchmark; each prints its table
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: setup  ## regenerate the pages that are made from the code
+	$(BIN)/python docs/make_pages.py
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

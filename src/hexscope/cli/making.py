@@ -1,0 +1,216 @@
+"""Commands that make one thing from another: convert, quantify, resample, register, fuse, segment, detect."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+import hexscope as hx
+from hexscope.cli.console import Console
+
+#: What several images of one command are called in their output folder, by task.
+_CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
+
+
+def _image(path: str, options: Namespace | None = None) -> hx.Image:
+    """Read an image with the reading options of the command; a mask is refused."""
+    more = {} if options is None else {"spacing_mm": options.spacing_mm, "even": options.even}
+    thing = hx.read(path, **more)
+    if isinstance(thing, hx.Mask):
+        raise hx.UsageError(f"{path} is a mask; an image is needed here")
+    return thing
+
+
+def convert(options: Namespace, console: Console) -> int:
+    made = hx.convert(
+        options.image, options.out, like=options.like, spacing_mm=options.spacing_mm, even=options.even
+    )
+    console.result({"out": options.out, "steps": list(made.steps)}, [options.out, *made.steps])
+    return 0
+
+
+def quantify(options: Namespace, console: Console) -> int:
+    image = hx.quantify(_image(options.image, options), options.quantity)
+    hx.save(image, options.out)
+    array = image.array
+    ledger = list(image.facts.get("ledger", ()))
+    value = {
+        "out": options.out,
+        "quantity": image.quantity.value,
+        "min": float(array.min()),
+        "max": float(array.max()),
+        "mean": float(array.mean(dtype=np.float64)),
+        "ledger": ledger,
+    }
+    lines = [f"{image.quantity.value}: {value['min']:.5g} ... {value['max']:.5g}, mean {value['mean']:.5g}"]
+    lines += console.table(("factor", "value", "unit", "field"), ([e[k] for k in ("name", "value", "unit", "tag")] for e in ledger))
+    console.result(value, lines)
+    return 0
+
+
+def resample(options: Namespace, console: Console) -> int:
+    thing = hx.read(options.image, spacing_mm=options.spacing_mm, even=options.even)
+    target = hx.read(options.to)
+    through = None if options.through is None else hx.read_transform(options.through)
+    source = target if isinstance(target, hx.Image) and isinstance(thing, hx.Mask) else None
+    hx.save(hx.resample(thing, target.grid, through=through, how=options.how), options.out, source=source)
+    console.result({"out": options.out}, options.out)
+    return 0
+
+
+# ---- registration and fusion --------------------------------------------------------------------------------
+
+
+def register(options: Namespace, console: Console) -> int:
+    if options.table is not None:
+        return _register_table(options, console)
+    if options.fixed is None or options.moving is None:
+        raise hx.UsageError("register needs FIXED and MOVING, or --table PAIRS.csv")
+    value = _register_pair(options.fixed, options.moving, options.out, options, console)
+    certificate = value["certificate"]
+    lines = [f"{options.out}  {value['kind']}  {certificate['verdict']} ({certificate['score']:.2f})"]
+    console.result(value, [*lines, *certificate["reasons"]])
+    return 0
+
+
+def _register_pair(fixed: str, moving: str, out: str, options: Namespace, console: Console) -> dict[str, Any]:
+    fixed_image, moving_image = _image(fixed), _image(moving)
+    started = process_time()
+    transform = hx.register(fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say)
+    seconds = process_time() - started
+    hx.save(transform, out)
+    if getattr(options, "moved", None):
+        hx.save(hx.resample(moving_image, fixed_image.grid, through=transform), options.moved)
+    return {
+        "out": out,
+        "kind": transform.kind,
+        "matrix_lps": transform.inverse.matrix.tolist(),
+        "direction": "fixed_to_moving",
+        "certificate": None if transform.certificate is None else transform.certificate.as_json(),
+        "cpu_s": round(seconds, 3),
+    }
+
+
+def _register_table(options: Namespace, console: Console) -> int:
+    table = Path(options.table)
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or not {"fixed", "moving"} <= set(rows[0]):
+        raise hx.UsageError(f"{table} needs the columns fixed and moving (and case); it has {list(rows[0]) if rows else []}")
+    folder = Path(options.out)
+
+    def one(index: int) -> dict[str, Any]:
+        row = rows[index]
+        case = row.get("case") or f"pair-{index + 1}"
+        pair = (str(table.parent / row[k]) for k in ("fixed", "moving"))
+        return {"case": case, **_register_pair(*pair, str(folder / f"{case}.tfm"), options, console)}
+
+    names = [row.get("case") or f"pair-{i + 1}" for i, row in enumerate(rows)]
+    return _each(names, one, console)
+
+
+def fuse(options: Namespace, console: Console) -> int:
+    a, b = _image(options.a), _image(options.b)
+    through = None if options.through is None else hx.read_transform(options.through)
+    look = {"alpha": options.alpha, **({"palette": options.palette} if options.palette else {})}
+    fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, **look)
+    hx.save(fused.as_saved(options.out), options.out)
+    certificate = None if fused.certificate is None else fused.certificate.as_json()
+    value = {"out": options.out, "how": options.how, "certificate": certificate}
+    verdict = "" if certificate is None else f"  {certificate['verdict']} ({certificate['score']:.2f})"
+    console.result(value, f"{options.out}  {options.how}{verdict}")
+    return 0
+
+
+# ---- tasks on one or several images -------------------------------------------------------------------------
+
+
+def segment(options: Namespace, console: Console) -> int:
+    def one(path: str, out: str) -> dict[str, Any]:
+        image = _image(path, options)
+        mask = hx.segment(image, options.what)
+        hx.save(mask, out, source=image if out.lower().endswith(".dcm") else None)
+        labels = [m.as_json() for m in hx.measure(mask)]
+        rows = [{k: row.get(k) for k in ("value", "name", "volume_ml", "area_px")} for row in labels]
+        warnings = [s.removeprefix("warning: ") for s in mask.steps if s.startswith("warning: ")]
+        return {"out": out, "labels": rows, "model": None, "warnings": warnings}
+
+    return _cases(options, console, "segment", one)
+
+
+def detect(options: Namespace, console: Console) -> int:
+    more: dict[str, Any] = {"threshold": options.threshold}
+    if options.suv is not None:
+        more["suv"] = options.suv
+    if options.liver is not None:
+        more["liver"] = _liver(options.liver)
+
+    def one(path: str, out: str) -> dict[str, Any]:
+        findings = hx.detect(_image(path, options), **more)
+        hx.save(findings, out)
+        return {"out": out, **findings.as_json()}
+
+    return _cases(options, console, "detect", one)
+
+
+def _liver(text: str) -> hx.Mask | tuple[float, ...]:
+    parts = text.split(",")
+    if len(parts) == 4:
+        return tuple(float(p) for p in parts)
+    return hx.read_mask(text)
+
+
+def _cases(options: Namespace, console: Console, task: str, one: Callable[[str, str], dict[str, Any]]) -> int:
+    """One image gives one result and OUT is its file; several give a list and OUT is a folder."""
+    if len(options.images) == 1:
+        value = one(options.images[0], options.out)
+        console.result(value, _summary(value, console))
+        return 0
+    folder = Path(options.out)
+    names = _case_names(options.images)
+
+    def case(index: int) -> dict[str, Any]:
+        out = str(folder / (names[index] + _CASE_SUFFIX[task]))
+        return {"case": names[index], **one(options.images[index], out)}
+
+    return _each(names, case, console)
+
+
+def _case_names(images: list[str]) -> list[str]:
+    """A file name for each image; equal ones are numbered."""
+    stems = [Path(i.replace("#", "-")).name.removesuffix(".gz").rsplit(".", 1)[0] or "case" for i in images]
+    return [s if stems.count(s) == 1 else f"{s}-{n}" for n, s in enumerate(stems, start=1)]
+
+
+def _each(names: list[str], one: Callable[[int], dict[str, Any]], console: Console) -> int:
+    """Run every case; a failure is told and the others finish. Exit code 3 where any failed."""
+    values = []
+    failed = 0
+    for index, name in enumerate(names):
+        console.say("case {n} of {total}: {name}", n=index + 1, total=len(names), name=name)
+        try:
+            values.append(one(index))
+        except hx.HexscopeError as error:
+            failed += 1
+            values.append({"case": name, "error": {"code": error.code, "message": str(error)}})
+            console.say("failed: {name}: {why}", name=name, why=error)
+    console.result(values, [f"{v['case']}  {v.get('out', 'failed')}" for v in values])
+    return 3 if failed else 0
+
+
+def _summary(value: dict[str, Any], console: Console) -> list[str]:
+    lines = [value["out"], *value.get("warnings", [])]
+    for row in value.get("labels", []):
+        volume = "" if row["volume_ml"] is None else f"  {row['volume_ml']:.4g} ml"
+        lines.append(f"{row['value']} {row['name']}  {row['area_px']} px{volume}")
+    for number, f in enumerate(value.get("findings", []), start=1):
+        place = f.get("center_lps_mm") or f.get("center_px")
+        volume = "" if f["volume_ml"] is None else f"  {f['volume_ml']:.3g} ml"
+        lines.append(f"candidate {number}  score {f['score']:.2f}  at {place}{volume}")
+    return lines

@@ -1,0 +1,153 @@
+"""The arguments of every command, as DESIGN's contract names them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from hexscope import __version__
+from hexscope.cli import jobs, looking, making
+from hexscope.cli.words import tr
+
+Command = argparse.ArgumentParser
+
+
+def build_parser(language: str) -> argparse.ArgumentParser:
+    """The whole parser, with its help in ``language``."""
+
+    def t(text: str) -> str:
+        return tr(text, language)
+
+    parser = argparse.ArgumentParser(
+        prog="hexscope",
+        description=t("Six kinds of medical image, five tasks, one physical space."),
+        epilog=t("Research software, not a medical device: candidates and scores, never a diagnosis."),
+    )
+    parser.add_argument("--version", action="version", version=f"hexscope {__version__}")
+    commands = parser.add_subparsers(title=t("commands"), metavar="COMMAND")
+
+    def command(name: str, run: Callable[..., Any], about: str) -> Command:
+        sub = commands.add_parser(name, help=t(about), description=t(about), epilog=parser.epilog)
+        sub.set_defaults(run=run)
+        sub.add_argument("--json", action="store_true", help=t("print one JSON value on stdout"))
+        sub.add_argument("--lang", choices=("en", "zh"), help=t("language of messages"))
+        return sub
+
+    _add_looking(command, t)
+    _add_making(command, t)
+    _add_tasks(command, t)
+    _add_jobs(command, t)
+    return parser
+
+
+def spacing(text: str) -> tuple[float, ...]:
+    """``z,y,x`` or ``y,x`` in mm."""
+    values = tuple(float(part) for part in text.split(","))
+    if len(values) not in (2, 3) or min(values) <= 0:
+        raise argparse.ArgumentTypeError(f"spacing is z,y,x or y,x in mm, above 0; got {text!r}")
+    return values
+
+
+def names(text: str) -> list[str]:
+    """``a,b,c``."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """``a,b,c`` as numbers."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
+    sub.add_argument(name, metavar=name.upper(), help=t("file, folder of one series, or PATH#SERIES"), **more)
+
+
+def _reading(sub: Command, t: Callable[[str], str]) -> None:
+    sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
+    sub.add_argument("--even", action="store_true", help=t("interpolate uneven or missing slices instead of refusing"))
+
+
+def _out(sub: Command, t: Callable[[str], str]) -> None:
+    sub.add_argument("-o", "--out", required=True, metavar="OUT", help=t("where to write; its name says the format"))
+
+
+def _add_looking(command: Callable[..., Command], t: Callable[[str], str]) -> None:
+    sub = command("info", looking.info, "what lies at PATH, by series; headers only")
+    sub.add_argument("path", metavar="PATH")
+    sub = command("audit", looking.audit, "a verdict on every series and file: ok, repaired, refused, ignored")
+    sub.add_argument("path", metavar="PATH")
+    sub = command("guide", looking.guide, "the guide of a modality: what it measures, its unit, its traps")
+    sub.add_argument("modality", metavar="MODALITY", nargs="?")
+    sub = command("measure", looking.measure, "volume, area, diameter and values, per label of a mask")
+    _image(sub, t, "mask")
+    sub.add_argument("--on", metavar="IMAGE", help=t("the image whose values are measured"))
+    sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
+
+
+def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> None:
+    sub = command("convert", making.convert, "an image or mask in the format of the name of OUT")
+    _image(sub, t)
+    _out(sub, t)
+    _reading(sub, t)
+    sub.add_argument("--like", metavar="GRID", help=t("an image whose grid the result takes (contours need one)"))
+    sub = command("quantify", making.quantify, "an image in another quantity (HU, SUVbw, ...), with its ledger")
+    _image(sub, t)
+    sub.add_argument("quantity", metavar="QUANTITY")
+    _out(sub, t)
+    _reading(sub, t)
+    sub = command("resample", making.resample, "an image or mask on another grid; a mask stays a mask")
+    _image(sub, t)
+    sub.add_argument("--to", required=True, metavar="GRID", help=t("the image whose grid is taken"))
+    sub.add_argument("--through", metavar="T", help=t("a transform from register"))
+    sub.add_argument("--how", choices=("linear", "cubic", "nearest"), default="linear")
+    _out(sub, t)
+    _reading(sub, t)
+    sub = command("register", making.register, "the transform that brings MOVING onto FIXED, with a verdict on it")
+    _image(sub, t, "fixed", nargs="?")
+    _image(sub, t, "moving", nargs="?")
+    _out(sub, t)
+    sub.add_argument("--kind", choices=("rigid", "affine"), default="rigid")
+    sub.add_argument("--moved", metavar="OUT", help=t("also write the moving image on the fixed grid"))
+    sub.add_argument("--table", metavar="PAIRS.csv", help=t("many pairs: columns case, fixed, moving; OUT is a folder"))
+    sub.add_argument("--seed", type=int, default=0)
+    sub = command("fuse", making.fuse, "two images in one frame: picture or volume, numbers kept")
+    _image(sub, t, "a")
+    _image(sub, t, "b")
+    _out(sub, t)
+    sub.add_argument("--how", default="overlay", metavar="HOW", help="overlay, max, checkerboard")
+    sub.add_argument("--alpha", type=float, default=0.5)
+    sub.add_argument("--palette", default=None)
+    sub.add_argument("--through", metavar="T", help=t("a transform from register"))
+    sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
+
+
+def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:
+    sub = command("segment", making.segment, "structures that need no trained model: body, lung, bone, tissue, fan")
+    _image(sub, t, "images", nargs="+")
+    _out(sub, t)
+    _reading(sub, t)
+    sub.add_argument("--what", type=names, metavar="A,B", help="body, lung, bone, tissue, fan")
+    sub = command("detect", making.detect, "hot-lesion candidates on PET: where, how hot, how large")
+    _image(sub, t, "images", nargs="+")
+    _out(sub, t)
+    _reading(sub, t)
+    sub.add_argument("--threshold", default="fixed", help="fixed, percent, background, liver")
+    sub.add_argument("--suv", type=float, help=t("SUV of the fixed threshold"))
+    sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+
+
+def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
+    sub = command("study", jobs.study, "a messy folder becomes a study with a report")
+    sub.add_argument("folder", metavar="FOLDER")
+    sub.add_argument("-o", "--out", required=True, metavar="REPORT_DIR")
+    sub.add_argument("--resume", action="store_true", help=t("go on where an interrupted run stopped"))
+    sub.add_argument("--one-patient", action="store_true", help=t("all images are of one patient (files without names)"))
+    sub.add_argument("--liver", metavar="X,Y,Z,R", type=numbers, help=t("liver sphere for the PET threshold, LPS mm"))
+    sub = command("phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth")
+    sub.add_argument("-o", "--out", required=True, metavar="DIR")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--faults", default="all", help=t("all, none, or fault codes a,b"))
+    sub = command("demo", jobs.demo, "phantom, its study, its report, and the comparison with the truth")
+    sub.add_argument("-o", "--out", default="demo", metavar="DIR")
+    sub.add_argument("--seed", type=int, default=0)

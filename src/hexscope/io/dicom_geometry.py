@@ -1,0 +1,188 @@
+"""Geometry of a stack of slices: order, even steps, tilt, and the affine. Nothing is invented.
+
+The place of pixel (row, column) of a slice is PS3.3 C.7.6.2.1.1:
+``position + column · row_cosine · column_spacing + row · column_cosine · row_spacing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hexscope.core.faults import Fault
+from hexscope.core.geometry import Array, Grid
+from hexscope.io.dicom_frames import Frame
+
+#: Cosines further than this from orthonormal are repaired and told; beyond the second they are refused: three
+#: decimals in a header make up to 0.0018.
+NOTICEABLE_COSINES = 1e-4
+REFUSED_COSINES = 2e-3
+#: Jitter of positions that still counts as even: the larger of the two.
+JITTER_MM = 0.01
+JITTER_SHARE = 0.01
+#: Evening out never makes steps finer than this share of the median step.
+_FINEST_SHARE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The in-plane axes of a slice: unit vectors along a row and along a column, and spacing (rows, columns)."""
+
+    row: Array
+    column: Array
+    spacing: tuple[float, float]
+    deviation: float
+
+    @property
+    def normal(self) -> Array:
+        """The direction in which slices are counted: x, y and it are right-handed."""
+        return np.asarray(np.cross(self.row, self.column))
+
+    @property
+    def columns_of_affine(self) -> Array:
+        """(3, 2): mm per row index, mm per column index."""
+        return np.stack([self.column * self.spacing[0], self.row * self.spacing[1]], axis=1)
+
+
+def plane_of(frames: Sequence[Frame]) -> tuple[Plane | None, tuple[Fault, ...]]:
+    """The common plane of placed frames. None with a fault where cosines or spacing are beyond repair."""
+    cosines = np.mean([f.orientation for f in frames if f.orientation is not None], axis=0)
+    spacing = frames[0].pixel_spacing
+    name = frames[0].header.path.name
+    if spacing is None or np.any(spacing <= 0):
+        told = None if spacing is None else spacing.tolist()
+        return None, (Fault("geometry.zero_spacing", f"{name}: PixelSpacing is {told}; wanted two above 0"),)
+    row, column = cosines[:3], cosines[3:]
+    deviation = float(
+        max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(float(row @ column)))
+    )
+    if deviation > REFUSED_COSINES:
+        detail = f"{name}: ImageOrientationPatient {np.round(cosines, 5).tolist()} is {deviation:.2g} off orthonormal"
+        return None, (Fault("geometry.bad_affine", detail),)
+    u, _, vt = np.linalg.svd(np.stack([row, column]), full_matrices=False)
+    row, column = u @ vt
+    plane = Plane(row, column, (float(spacing[0]), float(spacing[1])), deviation)
+    if deviation <= NOTICEABLE_COSINES:
+        return plane, ()
+    detail = f"ImageOrientationPatient was {deviation:.2g} off orthonormal in {len(frames)} slices"
+    return plane, (Fault("geometry.rounded_cosines", detail),)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices in order along the normal.
+
+    frames     in array order
+    positions  (n, 3), LPS mm of the first pixel of each
+    grid       where the slices are even; else None, and ``fault`` says why
+    evenable   may the slices be brought onto even steps by interpolation?
+    """
+
+    frames: tuple[Frame, ...]
+    positions: Array
+    plane: Plane
+    grid: Grid | None
+    faults: tuple[Fault, ...]
+    evenable: bool = False
+
+    @property
+    def heights(self) -> Array:
+        """mm along the normal, growing."""
+        return np.asarray(self.positions @ self.plane.normal)
+
+
+def tolerance_mm(step: float) -> float:
+    return max(JITTER_MM, JITTER_SHARE * abs(step))
+
+
+def stack_of(frames: Sequence[Frame], plane: Plane, frame_of_reference: str | None) -> Stack:
+    """Order at least two frames of one plane by their place along its normal, and judge their steps."""
+    positions = np.array([f.position for f in frames], dtype=np.float64)
+    order = np.argsort(positions @ plane.normal, kind="stable")
+    positions = positions[order]
+    ordered = tuple(frames[i] for i in order)
+    step = (positions[-1] - positions[0]) / (len(frames) - 1)
+    line = positions[0] + np.arange(len(frames))[:, None] * step
+    rise = float(step @ plane.normal)
+    if np.abs(positions - line).max() > tolerance_mm(rise):
+        fault = _unevenness(positions, plane, ordered)
+        return Stack(ordered, positions, plane, None, (fault,), _is_straight(positions, plane))
+    grid = grid_of(positions[0], step, plane, (len(frames), *ordered[0].stored.shape[:2]), frame_of_reference)
+    faults = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
+    return Stack(ordered, positions, plane, grid, faults)
+
+
+def grid_of(origin: Array, step: Array, plane: Plane, shape: tuple[int, ...], frame: str | None) -> Grid:
+    """The grid of even slices: (z, y, x) to LPS mm."""
+    affine = np.eye(4)
+    affine[:3, 0] = step
+    affine[:3, 1:3] = plane.columns_of_affine
+    affine[:3, 3] = origin
+    return Grid(shape, affine, frame_of_reference=frame)
+
+
+def _tilt(step: Array, plane: Plane, frame: Frame) -> Fault:
+    cosine = float(step @ plane.normal) / float(np.linalg.norm(step))
+    degrees = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    told = frame.number("GantryDetectorTilt")
+    header = "absent" if told is None else f"{told:g}"
+    return Fault(
+        "geometry.gantry_tilt", f"slices are stacked {degrees:.2f}° off their normal (GantryDetectorTilt: {header})"
+    )
+
+
+def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Fault:
+    """Gaps that are whole multiples of the step are missing slices; anything else is uneven."""
+    heights = positions @ plane.normal
+    gaps = np.diff(heights)
+    step = base_step(gaps)
+    counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
+    whole = step > 0 and bool(np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1)))
+    if whole and np.any(counts > 1) and _is_straight(positions, plane):
+        holes = [(i, int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
+        told = "; ".join(
+            f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4]
+        )
+        more = f" and {len(holes) - 4} more gaps" if len(holes) > 4 else ""
+        lost = sum(n for _, n in holes)
+        return Fault("geometry.missing_slice", f"{lost} of {len(frames) + lost} slices are missing: {told}{more}")
+    detail = (
+        f"{len(frames)} slices have steps of {gaps.min():.3f} to {gaps.max():.3f} mm along the normal, "
+        f"the widest after {heights[int(np.argmax(gaps))]:.2f} mm"
+    )
+    return Fault("geometry.uneven_spacing", detail)
+
+
+def base_step(gaps: Array) -> float:
+    """The step that most gaps have, mm: the median of those near the smallest."""
+    smallest = float(np.min(gaps))
+    near = gaps[gaps <= smallest * 1.25 + JITTER_MM]
+    return float(np.median(near))
+
+
+def _is_straight(positions: Array, plane: Plane) -> bool:
+    """Do the positions lie on one line, within half a pixel?"""
+    span = positions[-1] - positions[0]
+    rise = float(span @ plane.normal)
+    if rise <= 0:
+        return False
+    share = ((positions - positions[0]) @ plane.normal) / rise
+    aside = positions - positions[0] - share[:, None] * span
+    return bool(np.linalg.norm(aside, axis=1).max() <= min(plane.spacing) / 2)
+
+
+def even_places(stack: Stack) -> tuple[Array, Array, Array]:
+    """Where even slices would lie: their heights along the normal (m,), the first position, the step vector.
+
+    The step is the smallest that occurs, but no finer than a quarter of the median one.
+    """
+    heights = stack.heights
+    gaps = np.diff(heights)
+    step = max(base_step(gaps), _FINEST_SHARE * float(np.median(gaps)))
+    rise = float(heights[-1] - heights[0])
+    count = int(np.floor(rise / step + JITTER_SHARE)) + 1
+    places = np.minimum(heights[0] + np.arange(count) * step, heights[-1])
+    span = stack.positions[-1] - stack.positions[0]
+    return places, stack.positions[0], span / rise * step

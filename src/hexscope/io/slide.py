@@ -1,0 +1,187 @@
+"""Whole slides: opened in milliseconds, read by region, never as label or macro picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.core.faults import Fault
+from hexscope.core.geometry import Grid
+from hexscope.core.image import Image
+from hexscope.core.pixels import PyramidPixels
+from hexscope.core.quantity import Quantity
+from hexscope.core.results import Audited
+from hexscope.errors import FormatError, HexscopeError, UsageError
+from hexscope.io.files import atomic_write
+from hexscope.io.series import Inventory, Series
+from hexscope.io.slide_dicom import scan_dicom_slide
+from hexscope.io.slide_sources import OpenslideSource, Source, TiffSource, rgb_series
+
+__all__ = ["SLIDE", "SlideFormat", "save_pyramid", "scan_dicom_slide", "slide_series"]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TILE = 256
+_COARSEST = 512  # a pyramid ends where its longer side is at most this
+
+
+class SlideFormat:
+    """SVS, NDPI, pyramidal and OME-TIFF. A TIFF is a slide where a vendor, a pyramid or tiles say so."""
+
+    name = "slide"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        return head[:4] in _TIFF_MAGIC and _opener(path) is not None
+
+    def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
+        series: list[Series] = []
+        others: list[Audited] = []
+        for done, path in enumerate(paths, start=1):
+            try:
+                _check_complete(path)
+                opener = _opener(path) or TiffSource
+                source = opener(path)
+                series.append(
+                    slide_series(partial(opener, path), source, path.name, (str(path),), self.name, {})
+                )
+            except HexscopeError as error:
+                fault = Fault(error.code or "file.unreadable", str(error))
+                others.append(Audited(str(path), False, fault.kind.verdict, (fault,)))
+            if progress is not None:
+                progress(done)
+        return Inventory(tuple(series), tuple(others))
+
+
+SLIDE = SlideFormat()
+
+
+def slide_series(
+    reopen: Callable[[], Source],
+    source: Source,
+    uid: str,
+    files: tuple[str, ...],
+    format_name: str,
+    facts: Mapping[str, Any],
+) -> Series:
+    """A series from an open slide; ``reopen`` gives the source again when it is read."""
+    frame = facts.get("FrameOfReferenceUID")
+    grid = Grid(source.levels[0][:2], spacing_mm=source.spacing_mm, plane="slide", frame_of_reference=frame)
+    name = Path(files[0]).name
+    faults: tuple[Fault, ...] = ()
+    if source.spacing_mm is None:
+        faults = (
+            Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),
+        )
+
+    def load() -> Image:
+        opened = reopen()
+        return Image(
+            PyramidPixels(opened.levels, np.uint8, opened.read), grid, "SM", Quantity.RGB, axes=("y", "x", "c"),
+            facts=facts, faults=faults, files=files, name=name, steps=opened.steps,
+        )  # fmt: skip
+
+    return Series(
+        uid, format_name, "image", "SM", files, load, quantity=Quantity.RGB, shape=source.levels[0],
+        axes=("y", "x", "c"), grid=grid, description=source.description, faults=faults, facts=facts,
+    )  # fmt: skip
+
+
+def _opener(path: Path) -> Callable[[Path], Source] | None:
+    """How to open a TIFF as a slide; None where it is a plain picture."""
+    import openslide
+    import tifffile
+
+    vendor = openslide.OpenSlide.detect_format(str(path))
+    if vendor not in (None, "generic-tiff"):
+        return OpenslideSource
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = rgb_series(file)
+            if series is None:
+                return None
+            if file.is_ome or (len(series.levels) > 1 and series.keyframe.subifds):
+                return TiffSource
+            tiled = bool(series.keyframe.is_tiled)
+    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError):
+        return None
+    return OpenslideSource if vendor and tiled else None
+
+
+def _check_complete(path: Path) -> None:
+    """Raise FormatError where a page's data would end behind the file's end."""
+    import tifffile
+
+    size = path.stat().st_size
+    try:
+        with tifffile.TiffFile(path) as file:
+            ends = [
+                max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False))
+                for page in file.pages
+                if page.dataoffsets
+            ]
+    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
+        raise FormatError(f"{path.name} is no sound TIFF ({error})", code="file.unreadable") from error
+    if ends and max(ends) > size:
+        raise FormatError(
+            f"{path.name} has {size} bytes; its pixels reach to byte {max(ends)}", code="file.truncated"
+        )
+
+
+def save_pyramid(
+    array: NDArray[np.uint8],
+    path: Path,
+    *,
+    spacing_mm: Sequence[float] | None,
+    levels: int | None = None,
+    lossless: bool = False,
+    description: str = "",
+) -> None:
+    """Write uint8 RGB (y, x, 3) as a tiled pyramidal TIFF that OpenSlide reads.
+
+    spacing_mm  (y, x); stands in the file as pixels per centimetre. None: the file says nothing
+    levels      how many, each half the one before; default: until the longer side is at most 512
+    lossless    deflate instead of JPEG of quality 90
+    """
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise UsageError(f"a slide is uint8 RGB (y, x, 3); got {array.dtype} {array.shape}")
+    pyramid = [array]
+    while len(pyramid) < (levels or 32) and (levels is not None or max(pyramid[-1].shape[:2]) > _COARSEST):
+        pyramid.append(_halved(pyramid[-1]))
+    atomic_write(path, lambda beside: _write_pyramid(pyramid, beside, spacing_mm, lossless, description))
+
+
+def _write_pyramid(
+    pyramid: Sequence[NDArray[np.uint8]],
+    path: Path,
+    spacing_mm: Sequence[float] | None,
+    lossless: bool,
+    description: str,
+) -> None:
+    import tifffile
+
+    how: dict[str, Any] = {"compression": "deflate", "predictor": True}
+    if not lossless:
+        how = {"compression": "jpeg", "compressionargs": {"level": 90}}
+    with tifffile.TiffWriter(path, bigtiff=sum(p.nbytes for p in pyramid) > 3 << 30) as file:
+        for i, level in enumerate(pyramid):
+            place: dict[str, Any] = {"resolutionunit": "NONE"}
+            if spacing_mm is not None:
+                shrink = [n / m for n, m in zip(pyramid[0].shape[:2], level.shape[:2], strict=True)]
+                y, x = (10.0 / (s * k) for s, k in zip(spacing_mm, shrink, strict=True))
+                place = {"resolution": (x, y), "resolutionunit": "CENTIMETER"}
+            file.write(
+                level, photometric="rgb", tile=(_TILE, _TILE), subfiletype=int(i > 0), metadata=None,
+                description=description if i == 0 else "", software="Hexscope", **place, **how,
+            )  # fmt: skip
+
+
+def _halved(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean of 2 × 2 pixels; an odd last row or column is dropped, as slide scanners do."""
+    height, width = (max(1, n // 2) for n in array.shape[:2])
+    rows, columns = min(2, array.shape[0]), min(2, array.shape[1])
+    blocks = array[: height * rows, : width * columns].reshape(height, rows, width, columns, 3)
+    return np.asarray(np.round(blocks.mean(axis=(1, 3), dtype=np.float32)), dtype=np.uint8)

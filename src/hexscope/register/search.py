@@ -1,0 +1,114 @@
+"""The search: several starts at a coarse resolution, the best few followed to the finest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hexscope.core.geometry import Array
+from hexscope.register.climb import Pose, climb
+from hexscope.register.nmi import Samples, Similarity, draw
+from hexscope.register.pyramid import Level, coarsen
+from hexscope.register.starts import best_starts, distinct, guesses
+
+Progress = Callable[[float], object]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of the search.
+
+    divisions  the template's size (cube root of its volume) over the resolution
+    samples, bins  of the joint histogram
+    keep       how many poses go on from here
+    """
+
+    divisions: float
+    samples: int
+    bins: int
+    keep: int
+    steps: int
+
+
+STAGES = (Stage(14, 3000, 16, 5, 30), Stage(28, 10_000, 24, 3, 30), Stage(64, 30_000, 32, 1, 40))
+
+#: Starts that are followed at the coarse stage, besides the headers' own.
+_STARTS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """One stage made ready: the score at its resolution."""
+
+    similarity: Similarity
+    resolution_mm: float
+    stage: Stage
+
+    def climb(self, start: Array, *, affine: bool = False, samples: Samples | None = None) -> Pose:
+        """Uphill from ``start`` at this resolution; with only some ``samples``, where given."""
+        similarity = self.similarity
+        if samples is not None:
+            similarity = Similarity(samples, similarity.scene, similarity.bins)
+        r = self.resolution_mm
+        return climb(
+            similarity, start, affine=affine, step_mm=r / 2, stop_mm=r / 200, most=self.stage.steps
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Two images at all stages. Poses go from ``template``, whose field is the smaller, to ``scene``."""
+
+    rungs: tuple[Rung, ...]
+    template: Level
+    swapped: bool
+
+    @property
+    def probes(self) -> Array:
+        """Points to measure distances between poses at: the corners of the template, LPS mm, (8, 3)."""
+        return self.template.corners_mm()
+
+    @property
+    def finest(self) -> Rung:
+        return self.rungs[-1]
+
+
+def ladder(fixed: Level, moving: Level, seed: int) -> Ladder:
+    """Make both ready. The smaller field is sampled, so that most samples meet something on the other side.
+
+    ``swapped`` says that the fixed image is the template: poses then go from fixed to moving.
+    """
+    swapped = fixed.volume_mm3 < moving.volume_mm3
+    template, scene = (fixed, moving) if swapped else (moving, fixed)
+    size = template.volume_mm3 ** (1 / 3)
+    rungs: list[Rung] = []
+    for stage in reversed(STAGES):
+        resolution = size / stage.divisions
+        template, scene = coarsen(template, resolution), coarsen(scene, resolution)
+        samples = draw(template, stage.samples, seed)
+        rungs.insert(0, Rung(Similarity(samples, scene, stage.bins), resolution, stage))
+    return Ladder(tuple(rungs), template, swapped)
+
+
+def find(rungs: Ladder, *, affine: bool, progress: Progress | None = None) -> list[Pose]:
+    """The poses the search ended in, best first: one from the finest stage, then what the middle stage left behind."""
+    tell = progress or (lambda _: None)
+    poses = _first(rungs)
+    tell(0.3)
+    ended: list[Pose] = []
+    for number, rung in enumerate(rungs.rungs):
+        climbed = sorted((rung.climb(m) for m in poses), key=lambda p: -p.score)
+        apart = rung.resolution_mm
+        ended = distinct(climbed, len(climbed), apart, rungs.probes)
+        poses = [p.matrix for p in ended[: rung.stage.keep]]
+        tell(0.3 + 0.2 * (number + 1))
+    if affine:
+        ended[0] = rungs.finest.climb(ended[0].matrix, affine=True)
+    tell(1.0)
+    return ended
+
+
+def _first(rungs: Ladder) -> list[Array]:
+    coarse = rungs.rungs[0]
+    poses = guesses(rungs.template, coarse.similarity.scene)
+    return best_starts(coarse.similarity, poses, _STARTS, 2 * coarse.resolution_mm, rungs.probes)

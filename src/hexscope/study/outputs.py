@@ -1,0 +1,59 @@
+"""What a study leaves for other programs: masks as NIfTI and DICOM SEG, measurements as DICOM SR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hexscope.core.image import Image, Mask
+from hexscope.errors import HexscopeError
+from hexscope.io import save
+from hexscope.io.dicom_write_sr import save_sr
+from hexscope.study.result import Case, problem
+from hexscope.study.workplace import Workplace
+
+
+def write_outputs(case: Case, place: Workplace) -> Case:
+    """Write the masks and measurements of one case; a writer that fails is told among its problems."""
+    image = case.image
+    if image is None:
+        return case
+    masks = {"structures": case.segmented, "candidates": None if case.findings is None else case.findings.mask}
+    for what, mask in masks.items():
+        if mask is not None and mask.labels:
+            case = _write_mask(case, image, mask, what, place)
+    if case.findings is not None and len(case.findings) and _is_dicom(case):
+        case = _write_report(case, image, place)
+    return case
+
+
+def _is_dicom(case: Case) -> bool:
+    return case.row["format"] == "DICOM"
+
+
+def _write_mask(case: Case, image: Image, mask: Mask, what: str, place: Workplace) -> Case:
+    name = f"masks/{case.slug}-{what}"
+    case = _attempt(case, f"{what}.nii.gz", f"{name}.nii.gz", lambda: save(mask, place.path(f"{name}.nii.gz")))
+    if _is_dicom(case) and image.is_volume and mask.grid.same_as(image.grid):
+        target = place.path(f"{name}.dcm")
+        case = _attempt(case, f"{what}.seg", f"{name}.dcm", lambda: save(mask, target, source=image))
+    return case
+
+
+def _write_report(case: Case, image: Image, place: Workplace) -> Case:
+    assert case.findings is not None
+    items = tuple(case.findings)
+    seg = case.files.get("candidates.seg")
+    name = f"sr/{case.slug}-candidates.dcm"
+    target = place.path(name)
+    seg_path = None if seg is None else place.path(seg)
+    return _attempt(case, "candidates.sr", name, lambda: save_sr(items, target, source=image, seg=seg_path))
+
+
+def _attempt(case: Case, key: str, name: str, write: Callable[[], object]) -> Case:
+    try:
+        write()
+    except (HexscopeError, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
+        return replace(case, problems=(*case.problems, problem(f"writing {name}", error)))
+    files: Mapping[str, str] = {**case.files, key: name}
+    return replace(case, files=files)

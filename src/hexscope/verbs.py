@@ -1,0 +1,221 @@
+"""The public verbs. Each takes an Image first, gives a new thing, changes nothing; only ``save``, ``study``,
+``phantom`` and ``demo`` write. Where two tasks meet (fuse after register), the verb composes them here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hexscope.core.geometry import Grid
+from hexscope.core.image import Image, Mask
+from hexscope.core.image import Study as StudySet
+from hexscope.core.quantity import Quantity
+from hexscope.core.resample import How
+from hexscope.core.transform import Transform
+from hexscope.errors import QuantityError, RefusedError
+from hexscope.io import save
+from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
+from hexscope.modality import named, of_code
+
+if TYPE_CHECKING:
+    from hexscope.core.measure import LabelMeasures
+    from hexscope.core.results import Audited, Findings
+    from hexscope.fuse import Fused
+    from hexscope.io.series import Inventory
+    from hexscope.phantom import PhantomFiles
+    from hexscope.study import StudyResult
+
+__all__ = [
+    "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify",
+    "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+]  # fmt: skip
+
+
+# ---- looking ------------------------------------------------------------------------------------------------
+
+
+def info(path: str | Path, *, progress: Progress | None = None) -> Inventory:
+    """What lies at ``path``, by series, from headers alone. ``.series[i].as_json(i + 1)`` is the row of the CLI."""
+    return inventory(path, progress=progress)
+
+
+def audit(path: str | Path, *, progress: Progress | None = None) -> tuple[Audited, ...]:
+    """Every series and stray file with its verdict (ok, repaired, refused, ignored) and faults; pixels are read."""
+    from hexscope.study.audit import audit_inventory
+
+    return audit_inventory(inventory(path, progress=progress)).items
+
+
+def guide(modality: str | None = None, language: str = "en") -> str:
+    """The guide of a modality (a page of Markdown), or, without one, the list of them. ``language``: en or zh."""
+    from hexscope.modality import ALL
+
+    lang = "zh" if language == "zh" else "en"
+    if modality is not None:
+        return named(modality).guide_text(lang)
+    rows = [f"- {m.guide}: {m.name_zh if lang == 'zh' else m.name}" for m in ALL]
+    return "\n".join(rows)
+
+
+def open_study(folder: str | Path) -> StudySet:
+    """All images and masks of a folder that can be read, by series id. What cannot is in ``audit``."""
+    from hexscope.study.audit import audit_inventory
+
+    found = audit_inventory(inventory(folder))
+    return StudySet(found.images, found.masks)
+
+
+def read_transform(path: str | Path) -> Transform:
+    """A transform from .tfm or .h5 (ITK's direction on disk), as a Transform from moving to fixed."""
+    from hexscope.io.transforms import read_transform as read_file
+
+    return read_file(Path(path))
+
+
+# ---- numbers and grids --------------------------------------------------------------------------------------
+
+
+def quantify(image: Image, quantity: Quantity | str) -> Image:
+    """The image in another quantity. The factors used, with their header tags, are in ``facts["ledger"]``.
+
+    Raises MissingFact where the header lacks what the formula needs, QuantityError where there is no formula.
+    """
+    wanted = quantity if isinstance(quantity, Quantity) else Quantity.named(quantity)
+    modality = of_code(image.modality)
+    if modality is None:
+        if wanted is image.quantity:
+            return image
+        raise QuantityError(
+            f"{image.name or 'this image'} does not say what modality it is, so {image.quantity.value} cannot "
+            f"become {wanted.value}",
+            code="value.wrong_quantity",
+        )
+    converted, ledger = modality.convert(image, wanted)
+    entries = tuple(entry.as_json() for entry in ledger)
+    return replace(converted, facts={**converted.facts, "ledger": entries})
+
+
+def resample(
+    thing: Image | Mask, to: Grid | Image, *, through: Transform | None = None, how: How = "linear"
+) -> Image | Mask:
+    """``thing`` on the grid ``to``; a Mask stays a mask (nearest neighbour), an Image is ``how`` interpolated."""
+    from hexscope.core.resample import resample as onto
+
+    return onto(thing, to.grid if isinstance(to, Image) else to, through=through, how=how)
+
+
+def convert(
+    path: str | Path,
+    out: str | Path,
+    *,
+    like: str | Path | None = None,
+    spacing_mm: Sequence[float] | None = None,
+    even: bool = False,
+) -> Image | Mask:
+    """Read ``path`` and save it in the format of the name of ``out``; gives what was written.
+
+    ``like`` is an image whose grid the result takes: contours are drawn on it, the rest is resampled.
+    """
+    target = None if like is None else read_image(like)
+    thing = read(path, spacing_mm=spacing_mm, even=even, on=target)
+    if target is not None and not thing.grid.same_as(target.grid):
+        thing = resample(thing, target)
+    source = target if isinstance(thing, Mask) and target is not None and target.files else None
+    save(thing, out, source=source)
+    return thing
+
+
+def measure(mask: Mask, image: Image | None = None) -> tuple[LabelMeasures, ...]:
+    """Per label: volume, area, diameter and, with an image on the same grid, its values."""
+    from hexscope.core.measure import measure as measure_labels
+
+    return tuple(measure_labels(mask, image))
+
+
+# ---- tasks --------------------------------------------------------------------------------------------------
+
+
+def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
+    """Structures that need no trained model: body, lung, bone on CT; tissue on slides; the fan in ultrasound.
+
+    ``what`` names some of them; without it, all that fit the modality. NoModelError where none does.
+    """
+    from hexscope.segment import segment as run
+
+    return run(image, what)
+
+
+def detect(image: Image, **options: Any) -> Findings:
+    """Hot-lesion candidates on PET. An image in Bq/ml is brought into SUVbw first, and its steps say so.
+
+    Options are those of `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
+    """
+    from hexscope.detect import detect as run
+
+    if image.modality == "PT" and image.quantity is not Quantity.SUVBW:
+        image = quantify(image, Quantity.SUVBW)
+    return run(image, **options)
+
+
+def register(
+    fixed: Image, moving: Image, *, kind: str = "rigid", seed: int = 0, progress: Callable[[str], object] | None = None
+) -> Transform:
+    """The transform that takes moving LPS points to fixed LPS points, with its certificate."""
+    from hexscope.register import register as run
+
+    return run(fixed, moving, kind=kind, seed=seed, progress=progress)
+
+
+def fuse(
+    base: Image, over: Image, *, how: str = "overlay", through: Transform | None = None, force: bool = False, **look: Any
+) -> Fused:
+    """``over`` on the grid of ``base``, both with their numbers, and the picture of both.
+
+    Images of one frame of reference are checked where they lie; others are registered first. A rejected
+    registration raises RefusedError unless ``force``. ``look`` goes to `hexscope.fuse.fuse` (alpha, palette, windows).
+    """
+    from hexscope.fuse import fuse as run
+    from hexscope.register import check
+
+    if through is None and base.is_volume and over.is_volume:
+        aligned = base.grid.same_frame(over.grid)
+        through = check(base, over) if aligned else register(base, over)
+    refuse_rejected(through, force)
+    return run(base, over, how=how, through=through, **look)
+
+
+def refuse_rejected(through: Transform | None, force: bool) -> None:
+    """RefusedError for a transform whose certificate says reject, unless the user insists."""
+    certificate = None if through is None else through.certificate
+    if certificate is not None and certificate.verdict == "reject" and not force:
+        raise RefusedError(
+            f"the registration is rejected (score {certificate.score:.2f}): {'; '.join(certificate.reasons)}. "
+            "Look at the pair; --force (force=True) fuses it all the same",
+            code="registration.rejected",
+        )
+
+
+# ---- whole jobs ---------------------------------------------------------------------------------------------
+
+
+def study(folder: str | Path, out: str | Path, **options: Any) -> StudyResult:
+    """Sort, audit, quantify, register, fuse, segment, detect, measure and report a whole folder into ``out``."""
+    from hexscope.study import study as run
+
+    return run(Path(folder), Path(out), **options)
+
+
+def phantom(out: str | Path, *, seed: int = 0, faults: str | Sequence[str] = "all") -> PhantomFiles:
+    """Write the digital patient (synthetic) as a messy folder, with truth.json beside it."""
+    from hexscope.phantom import write_phantom
+
+    return write_phantom(Path(out), seed=seed, faults=faults)
+
+
+def demo(out: str | Path, *, seed: int = 0, **options: Any) -> Mapping[str, Any]:
+    """Phantom, its study, and the comparison with the truth: what was found and what was missed."""
+    from hexscope.study.demo import demo as run
+
+    return run(Path(out), seed=seed, **options)
