@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hexscope.core.faults import FAULTS
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.image import Study as StudySet
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import How
 from hexscope.core.transform import Transform
-from hexscope.errors import QuantityError, RefusedError
+from hexscope.errors import HexscopeError, QuantityError, RefusedError
 from hexscope.io import save
 from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
 from hexscope.modality import named, of_code
@@ -72,6 +73,14 @@ def read_transform(path: str | Path) -> Transform:
     from hexscope.io.transforms import read_transform as read_file
 
     return read_file(Path(path))
+
+
+def remedy_of(error: HexscopeError, language: str = "en") -> str:
+    """What to do about an error, from the fault table; empty where its message says it all."""
+    kind = FAULTS.get(error.code or "")
+    if kind is None:
+        return ""
+    return kind.remedy_zh if language == "zh" else kind.remedy
 
 
 # ---- numbers and grids --------------------------------------------------------------------------------------

@@ -32,21 +32,15 @@ class Console:
 
     def fail(self, error: HexscopeError) -> None:
         """Tell an error: message and remedy to stderr and, with --json, as the one JSON value."""
+        from hexscope.verbs import remedy_of
+
         if self.as_json:
             value = {"error": {"kind": type(error).__name__, "code": error.code, "message": str(error)}}
             print(json.dumps(value, ensure_ascii=False))
         print(f"{tr('error', self.language)}: {error}", file=sys.stderr)
-        remedy = self._remedy(error)
+        remedy = remedy_of(error, self.language)
         if remedy:
             print(f"{tr('remedy', self.language)}: {remedy}", file=sys.stderr)
-
-    def _remedy(self, error: HexscopeError) -> str:
-        from hexscope.core.faults import FAULTS
-
-        kind = FAULTS.get(error.code or "")
-        if kind is None:
-            return ""
-        return kind.remedy_zh if self.language == "zh" else kind.remedy
 
     def counter(self, what: str) -> Any:
         """A progress callback (done, total) that draws a bar on a terminal and stays silent elsewhere."""

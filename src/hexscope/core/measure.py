@@ -1,6 +1,7 @@
 """Measures of the structures of a Mask: size always, values where an image lies on the same grid.
 
-Lengths, areas and volumes in mm exist only where the grid knows its spacing; else they are None and pixels count.
+Lengths, areas and volumes in mm exist only where the grid knows its spacing; else they are None and pixels
+count.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class LabelMeasures:
 
     area_px       number of pixels or voxels
     volume_ml     of a volume;  area_mm2  of a plane
-    diameter_mm   the longest diameter in one axial slice, as read for RECIST 1.1 (doi:10.1016/j.ejca.2008.10.026);
+    diameter_mm   the longest diameter in one axial slice, as RECIST 1.1 reads it (doi:10.1016/j.ejca.2008.10.026);
                   of a plane, the longest in it. Between the outer sides of the end pixels
     feret_mm      the longest diameter in space, through all slices
     mean, max, min, sd  of the image, in its quantity; sd over the population
@@ -175,7 +176,7 @@ def _longest(part: Part, axes: Array) -> float:
     """Greatest distance between the outer sides of any two pixels; ``axes`` has a column of mm a pixel axis.
 
     The sides' middles are taken, where a mesh at half height runs too (IBSI, doi:10.48550/arXiv.1612.07003,
-    maximum 3D diameter); so a row of n pixels is n pixels long, and a disc is not longer than it is.
+    maximum 3D diameter); so a row of n pixels is n pixels long.
     """
     ends = _line_ends(part)
     half = np.eye(part.ndim) / 2

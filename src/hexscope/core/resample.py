@@ -116,12 +116,22 @@ def _onto(
     if order:
         source = _antialias(source, matrix[:, :n])
     out = ndimage.affine_transform(
-        source, matrix[:, :n], matrix[:, n], output_shape=to.shape, order=order, mode="grid-constant" if order else "constant",
-        cval=outside, prefilter=order > 1,
+        source, matrix[:, :n], matrix[:, n], output_shape=to.shape, order=order, mode="nearest", prefilter=order > 1
     )
+    out[_beyond(matrix, grid.shape, to.shape)] = outside
     if order and array.dtype == np.uint8:
         return np.clip(np.round(out), 0, 255).astype(np.uint8)
     return np.asarray(out)
+
+
+def _beyond(matrix: Array, shape: tuple[int, ...], to_shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where an output pixel falls outside the extent of the input (more than half a pixel past its last centre)."""
+    beyond = np.zeros(to_shape, bool)
+    steps = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in to_shape), indexing="ij", sparse=True)
+    for row, n in zip(matrix, shape, strict=True):
+        index = sum((row[k] * step for k, step in enumerate(steps)), start=np.asarray(row[-1]))
+        beyond |= (index < -0.5 - 1e-9) | (index > n - 0.5 + 1e-9)
+    return beyond
 
 
 def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:

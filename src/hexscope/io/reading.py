@@ -188,7 +188,8 @@ def open_series(series: Series, *, even: bool = False) -> Image:
     found = () if modality is None else modality.audit(image)
     unique = dict.fromkeys((*series.faults, *image.faults, *found))
     if even and series.load_even is not None:
-        unique = {f: None for f in unique if not f.code.startswith(("geometry.uneven", "geometry.missing"))}
+        mended = ("geometry.uneven_spacing", "geometry.missing_slice")
+        unique = {f: None for f in unique if f.code not in mended}
     return replace(image, faults=tuple(unique), name=image.name or series.description or series.id)
 
 

@@ -51,8 +51,8 @@ HOUNSFIELD = lookup(
 )
 LESION_HOUNSFIELD: dict[Kind, float] = {"lung nodule": 42.0, "liver lesion": 58.0, "lymph node": 66.0}
 
-GRID = ScanGrid((106, 200, 272), (3.0, 1.4, 1.4), (4.2, 12.6, -31.5), np.eye(3))
-"""Upright to the table, its origin off zero; about 318 x 280 x 381 mm."""
+GRID = ScanGrid((104, 188, 252), (3.0, 1.5, 1.5), (4.2, 12.6, -31.5), np.eye(3))
+"""Upright to the table, its origin off zero; about 312 x 282 x 378 mm."""
 
 FACTS = {
     "KVP": 120.0,
@@ -72,7 +72,7 @@ def render_ct(patient: Patient, rng: np.random.Generator) -> Volume:
     """Scan the patient: partial volume across the slice, in-plane blur, the table, and noise with the grain of a scanner.
 
     Returns:
-        (106, 200, 272) float32 HU, cut to -1024 ... 3071 as scanners do.
+        (104, 188, 252) float32 HU, cut to -1024 ... 3071 as scanners do.
     """
     table = with_lesions(HOUNSFIELD, patient, LESION_HOUNSFIELD)
     hu = merge(sample(patient, GRID, table, _FINE), _FINE)

@@ -74,7 +74,7 @@ def render_pet(patient: Patient, rng: np.random.Generator) -> Volume:
     Returns:
         (92, 72, 100) float32 SUVbw, never below 0.
     """
-    first = expected_pet(patient, _BEFORE_MM)
+    first = _blurred(patient)
     counts = rng.poisson(np.maximum(first, 0.0) * _COUNTS_PER_SUV)
     noisy = (counts / _COUNTS_PER_SUV).astype(np.float32)
     suv = gaussian_filter(noisy, _sigma(_AFTER_MM, GRID.spacing_mm))
@@ -89,13 +89,13 @@ def render_pet(patient: Patient, rng: np.random.Generator) -> Volume:
     return Volume(np.maximum(suv, 0.0), GRID.affine, "SUVbw", facts)
 
 
-def expected_pet(patient: Patient, blur_mm: float = POINT_SPREAD_MM) -> NDArray[np.float32]:
-    """The picture without noise, blurred by a Gaussian of full width at half maximum `blur_mm`: (92, 72, 100) SUVbw."""
+def _blurred(patient: Patient) -> NDArray[np.float32]:
+    """The uptake behind the first part of the point spread, without noise: (92, 72, 100) SUVbw."""
     table = UPTAKE.copy()
     for lesion in patient.lesions:
         table[lesion.label] = lesion.suv
     fine_mm = tuple(spacing / factor for spacing, factor in zip(GRID.spacing_mm, _FINE, strict=True))
-    return merge(gaussian_filter(sample(patient, GRID, table, _FINE), _sigma(blur_mm, fine_mm)), _FINE)
+    return merge(gaussian_filter(sample(patient, GRID, table, _FINE), _sigma(_BEFORE_MM, fine_mm)), _FINE)
 
 
 def becquerel_per_ml(suv: NDArray[np.float32]) -> NDArray[np.float32]:

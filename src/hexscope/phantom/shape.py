@@ -22,6 +22,10 @@ FAR = 1.0e4
 """mm; the reach of a shape that has no end."""
 
 
+_STEP = 0.25
+"""mm of height between the entries of a column's look-up table."""
+
+
 class Shape(Protocol):
     """A region of space."""
 
@@ -137,15 +141,16 @@ class Column:
 
     @cached_property
     def _fine(self) -> NDArray[np.float64]:
-        """(4, n) the table, interpolated once to a step of about 1 mm, so that points need only a linear look-up."""
+        """(3, n) half axes each `_STEP` mm of height, interpolated once, so that points need only a look-up."""
         rows = np.asarray(self.table)
-        heights = np.linspace(rows[0, 0], rows[-1, 0], int(rows[-1, 0] - rows[0, 0]) + 1)
-        return np.concatenate([heights[None], PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T])
+        heights = np.arange(rows[0, 0], rows[-1, 0] + _STEP, _STEP)
+        found: NDArray[np.float64] = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T
+        return found
 
     def half_axes(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) heights in mm -> (3, n) half width, front and back depth in mm."""
-        heights, *columns = self._fine
-        return np.stack([np.interp(z, heights, column) for column in columns])
+        steps = np.rint((z - self.table[0][0]) / _STEP).astype(np.int64)
+        return np.take(self._fine, steps, axis=1, mode="clip")
 
     def inside(self, points: Points) -> Inside:
         x, y, z = points.T

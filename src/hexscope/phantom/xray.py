@@ -22,7 +22,7 @@ SHAPE = (480, 640)
 _CENTRE_XZ = (2.4, 13.5)
 """LPS x and z in mm where the central ray meets the detector, at the middle of the picture."""
 
-_BODY = ScanGrid((190, 116, 256), (1.4, 2.2, 1.4), (2.0, 0.0, 14.0), np.eye(3))
+_BODY = ScanGrid((168, 106, 226), (1.6, 2.4, 1.6), (2.0, 0.0, 14.0), np.eye(3))
 _WATER_PER_MM = 0.0195
 """Linear attenuation of water near 65 keV (NIST XCOM); that of a voxel is this times (1 + HU / 1000)."""
 _PHOTONS = 30000.0

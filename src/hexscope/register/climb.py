@@ -32,7 +32,9 @@ def rotation(vector: Array) -> Array:
     )
 
 
-def climb(similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int) -> Pose:
+def climb(
+    similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int
+) -> Pose:
     """The best pose met on the way up from ``start``.
 
     Each step has the length ``step_mm`` at the root mean square distance of the samples; it is halved where the

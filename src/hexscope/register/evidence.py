@@ -7,66 +7,108 @@ from dataclasses import replace
 import numpy as np
 
 from hexscope.core.geometry import Array
-from hexscope.core.transform import Transform
+from hexscope.core.transform import Transform, rigid
 from hexscope.register.climb import Pose
 from hexscope.register.nmi import Samples, Similarity, draw
 from hexscope.register.pyramid import Level
-from hexscope.register.search import Ladder, Rung, first_starts
+from hexscope.register.search import Ladder, Rung
 from hexscope.register.starts import gap_mm
 from hexscope.trust.registration import Evidence
 
-#: Other ends of the search count as rivals where they score at least this share of the answer.
-_RIVAL_SHARE = 0.95
-_MIRRORED_STARTS = 3
+#: Another end of the search is a rival where it scores at least this share of the answer.
+_RIVAL_SHARE = 0.97
+
+#: How far wrong the poses put wrong on purpose are: a part of the field's size, and degrees about each axis.
+_WRONG_SHIFT, _WRONG_TURN = 0.25, 45.0
 
 
-def gather(rungs: Ladder, ended: list[Pose], *, affine: bool) -> Evidence:
-    """Evidence on ``ended[0]``; the others are where else the search ended."""
+def gather(
+    rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: float | None = None
+) -> Evidence:
+    """Evidence on ``ended[0]``, the answer; the others are where else the search ended."""
     answer = ended[0].matrix
     middle = rungs.rungs[1]
     score = middle.similarity.score(answer)
-    coarse = rungs.rungs[0]
-    size = float(np.linalg.norm(rungs.template.extent_mm))
-    rigid = Transform(answer)
+    motion = Transform(answer)
+    center = rungs.template.center_mm
     return Evidence(
         score=score,
-        elsewhere=elsewhere(rungs, answer),
-        mirrored=mirrored(rungs),
-        unmirrored=coarse.climb(answer).score,
-        rival_mm=rival(rungs, ended),
-        halves_mm=halves(middle, answer),
-        inverse_mm=inverse(rungs, answer, affine=affine),
+        elsewhere=_elsewhere(middle, answer, rungs.template) / max(score, 1e-9),
+        mirrored=_mirrored(rungs.rungs[0], answer),
+        rival_mm=_rival(rungs, ended),
+        halves_mm=_halves(middle, answer, rungs.template),
+        inverse_mm=_inverse(rungs, answer, affine=affine),
         overlap=middle.similarity.overlap(answer),
-        rotation_deg=rigid.rotation_degrees,
-        shift_mm=float(np.linalg.norm(rigid.points(rungs.template.center_mm) - rungs.template.center_mm)),
-        size_mm=size,
-        resolution_mm=resolution(rungs),
+        rotation_deg=motion.rotation_degrees,
+        shift_mm=float(motion.displacement_mm(center)),
+        voxel_mm=max(_voxel(rungs.template), _voxel(rungs.scene)),
+        moved_mm=moved_mm,
     )
 
 
-def resolution(rungs: Ladder) -> float:
-    """Voxel size (cube root of the volume) of the coarser of the two images at the finest stage, mm."""
-    levels = (rungs.template, rungs.scene)
-    return float(max(abs(np.linalg.det(level.affine[:3, :3])) ** (1 / 3) for level in levels))
+def _voxel(level: Level) -> float:
+    return float(abs(np.linalg.det(level.affine[:3, :3])) ** (1 / 3))
 
 
-def elsewhere(rungs: Ladder, answer: Array) -> float:
-    """The best score where the answer is put wrong on purpose: shifted by a quarter of the field each way, turned by 45°."""
+def _elsewhere(rung: Rung, answer: Array, template: Level) -> float:
+    """The best score among poses put wrong on purpose: six shifts and six turns of the answer."""
+    middle = answer[:3, :3] @ template.center_mm + answer[:3, 3]
+    reach = _WRONG_SHIFT * template.volume_mm3 ** (1 / 3)
+    wrong = []
+    for way in np.concatenate([np.eye(3), -np.eye(3)]):
+        wrong += [rigid((0, 0, 0), reach * way, middle), rigid(_WRONG_TURN * way, (0, 0, 0), middle)]
+    return max(rung.similarity.score(w.matrix @ answer) for w in wrong)
+
+
+def _mirrored(rung: Rung, answer: Array) -> float:
+    """Score with the template mirrored left to right, as a share of the score without, both climbed from the answer."""
+    samples = rung.similarity.samples
+    flipped = replace(samples, points_mm=samples.points_mm * np.array([-1, 1, 1], np.float32))
+    return rung.climb(answer, samples=flipped).score / max(rung.climb(answer).score, 1e-9)
+
+
+def _rival(rungs: Ladder, ended: list[Pose]) -> float:
+    """Distance of the farthest pose, among those the search ended in, that scores nearly as well as the answer."""
     rung = rungs.rungs[1]
-    center = answer[:3, :3] @ rung.similarity.samples.center_mm + answer[:3, 3]
-    return max(rung.similarity.score(wrong @ answer) for wrong in _wrong(center, rungs.template))
+    floor = _RIVAL_SHARE * rung.similarity.score(ended[0].matrix)
+    rivals = [p.matrix for p in ended[1:] if rung.similarity.score(p.matrix) >= floor]
+    return max((gap_mm(m, ended[0].matrix, rungs.probes) for m in rivals), default=0.0)
 
 
-def _wrong(center: Array, template: Level) -> list[Array]:
-    out = []
-    for axis in template.affine[:3, :3].T:
-        step = axis / np.linalg.norm(axis)
-        reach = template.volume_mm3 ** (1 / 3) / 4
-        for sign in (-1.0, 1.0):
-            shift = np.eye(4)
-            shift[:3, 3] = sign * reach * step
-            turn = np.eye(4)
-            turn[:3, :3] = rotation_about(step * sign * np.pi / 4)
-            turn[:3, 3] = center - turn[:3, :3] @ center
-            out += [shift, turn]
-    return out
+def _halves(rung: Rung, answer: Array, template: Level) -> float:
+    """Median distance, over the halves of the field along each of its axes, between a half's own answer and ours."""
+    samples = rung.similarity.samples
+    gaps = []
+    for normal in np.linalg.inv(template.affine[:3, :3]):
+        side = samples.points_mm @ normal.astype(np.float32) > 0
+        for half in (samples.where(side), samples.where(~side)):
+            pose = rung.climb(answer, samples=half)
+            gaps.append(gap_mm(pose.matrix, answer, _places(half)))
+    return float(np.median(gaps))
+
+
+def _places(samples: Samples) -> Array:
+    return np.asarray(samples.points_mm[::50] + samples.center_mm, dtype=np.float64)
+
+
+def _inverse(rungs: Ladder, answer: Array, *, affine: bool) -> float:
+    """How far the search from the scene's side, started at the answer's inverse, ends from where it started."""
+    rung = rungs.rungs[1]
+    probes = rungs.probes @ answer[:3, :3].T + answer[:3, 3]
+    backwards = np.linalg.inv(answer)
+    samples = draw(rung.similarity.scene, rung.stage.samples, 0)
+    turned = replace(
+        rung,
+        similarity=Similarity(_near(samples, rungs.template, backwards), rung.template, rung.similarity.bins),
+    )
+    return gap_mm(turned.climb(backwards, affine=affine).matrix, backwards, probes)
+
+
+def _near(samples: Samples, template: Level, matrix: Array) -> Samples:
+    """The samples that fall on the template under ``matrix``: the rest have nothing to say."""
+    places = samples.points_mm + samples.center_mm
+    index = (places @ matrix[:3, :3].T + matrix[:3, 3] - template.affine[:3, 3]) @ np.linalg.inv(
+        template.affine[:3, :3]
+    ).T
+    inside = np.all((index >= 0) & (index <= np.array(template.values.shape) - 1), axis=1)
+    return samples.where(inside)

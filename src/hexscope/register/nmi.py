@@ -134,7 +134,9 @@ class Similarity:
     def _index(self, matrix: Array) -> Floats:
         to_index = np.linalg.inv(self.scene.affine) @ matrix
         offset = to_index[:3, :3] @ self.samples.center_mm + to_index[:3, 3]
-        return np.asarray(self.samples.points_mm @ to_index[:3, :3].T.astype(np.float32) + offset.astype(np.float32))
+        return np.asarray(
+            self.samples.points_mm @ to_index[:3, :3].T.astype(np.float32) + offset.astype(np.float32)
+        )
 
     def _histogram(
         self, found: Floats, inside: NDArray[np.bool_]

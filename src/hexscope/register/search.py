@@ -11,7 +11,7 @@ from hexscope.register.nmi import Samples, Similarity, draw
 from hexscope.register.pyramid import Level, coarsen
 from hexscope.register.starts import best_starts, distinct, guesses
 
-Progress = Callable[[float], object]
+Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Rung:
     """One stage made ready: the score at its resolution."""
 
     similarity: Similarity
+    template: Level
     resolution_mm: float
     stage: Stage
 
@@ -50,9 +51,7 @@ class Rung:
         if samples is not None:
             similarity = Similarity(samples, similarity.scene, similarity.bins)
         r = self.resolution_mm
-        return climb(
-            similarity, start, affine=affine, step_mm=r / 2, stop_mm=r / 200, most=self.stage.steps
-        )
+        return climb(similarity, start, affine=affine, step_mm=r / 2, stop_mm=r / 200, most=self.stage.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,7 @@ class Ladder:
 
     rungs: tuple[Rung, ...]
     template: Level
+    scene: Level
     swapped: bool
 
     @property
@@ -79,36 +79,36 @@ def ladder(fixed: Level, moving: Level, seed: int) -> Ladder:
     ``swapped`` says that the fixed image is the template: poses then go from fixed to moving.
     """
     swapped = fixed.volume_mm3 < moving.volume_mm3
-    template, scene = (fixed, moving) if swapped else (moving, fixed)
+    template, scene = whole = (fixed, moving) if swapped else (moving, fixed)
     size = template.volume_mm3 ** (1 / 3)
     rungs: list[Rung] = []
     for stage in reversed(STAGES):
         resolution = size / stage.divisions
         template, scene = coarsen(template, resolution), coarsen(scene, resolution)
         samples = draw(template, stage.samples, seed)
-        rungs.insert(0, Rung(Similarity(samples, scene, stage.bins), resolution, stage))
-    return Ladder(tuple(rungs), template, swapped)
+        rungs.insert(0, Rung(Similarity(samples, scene, stage.bins), template, resolution, stage))
+    return Ladder(tuple(rungs), *whole, swapped)
 
 
 def find(rungs: Ladder, *, affine: bool, progress: Progress | None = None) -> list[Pose]:
-    """The poses the search ended in, best first: one from the finest stage, then what the middle stage left behind."""
+    """The poses the search ended in, best first; the first was followed to the finest stage."""
     tell = progress or (lambda _: None)
-    poses = _first(rungs)
-    tell(0.3)
-    ended: list[Pose] = []
-    for number, rung in enumerate(rungs.rungs):
-        climbed = sorted((rung.climb(m) for m in poses), key=lambda p: -p.score)
-        apart = rung.resolution_mm
-        ended = distinct(climbed, len(climbed), apart, rungs.probes)
-        poses = [p.matrix for p in ended[: rung.stage.keep]]
-        tell(0.3 + 0.2 * (number + 1))
+    tell(f"comparing {_STARTS} of many starts")
+    coarse, middle, _ = rungs.rungs
+    poses = guesses(coarse.template, coarse.similarity.scene)
+    starts = best_starts(coarse.similarity, poses, _STARTS, 2 * coarse.resolution_mm, rungs.probes)
+    for rung in (coarse, middle):
+        tell(f"climbing from {len(starts)} poses at {rung.resolution_mm:.1f} mm")
+        climbed = sorted((rung.climb(m) for m in starts), key=lambda p: -p.score)
+        ended = distinct(climbed, rung.stage.keep, rung.resolution_mm, rungs.probes)
+        starts = [p.matrix for p in ended]
+    tell(f"climbing to the end at {rungs.finest.resolution_mm:.1f} mm")
+    final = sorted((rungs.finest.climb(m) for m in starts), key=lambda p: -p.score)
     if affine:
-        ended[0] = rungs.finest.climb(ended[0].matrix, affine=True)
-    tell(1.0)
-    return ended
+        final[0] = rungs.finest.climb(middle.climb(final[0].matrix, affine=True).matrix, affine=True)
+    return final
 
 
-def _first(rungs: Ladder) -> list[Array]:
-    coarse = rungs.rungs[0]
-    poses = guesses(rungs.template, coarse.similarity.scene)
-    return best_starts(coarse.similarity, poses, _STARTS, 2 * coarse.resolution_mm, rungs.probes)
+def refine(rungs: Ladder, start: Array) -> Pose:
+    """The best pose near ``start``: climbed at the middle and the finest stage."""
+    return rungs.finest.climb(rungs.rungs[1].climb(start).matrix)

@@ -31,7 +31,9 @@ def guesses(template: Level, scene: Level) -> list[Array]:
     ]
 
 
-def best_starts(similarity: Similarity, poses: list[Array], keep: int, apart_mm: float, probes: Array) -> list[Array]:
+def best_starts(
+    similarity: Similarity, poses: list[Array], keep: int, apart_mm: float, probes: Array
+) -> list[Array]:
     """The headers' pose, and the ``keep`` best others; any two lie ``apart_mm`` or more from each other."""
     scored = sorted((Pose(similarity.score(m), m) for m in poses[1:]), key=lambda p: -p.score)
     headers = Pose(similarity.score(poses[0]), poses[0])

@@ -1,0 +1,369 @@
+"""NIfTI-1 and -2, both ways. Files without an extension of ours are arbitrary numbers of no known modality."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.core.faults import Fault
+from hexscope.core.geometry import Array, Grid, flip_lps_ras, reverse_axes
+from hexscope.core.image import Image, Mask
+from hexscope.core.pixels import ArrayPixels, LazyPixels, Region
+from hexscope.core.quantity import Quantity
+from hexscope.core.results import Audited
+from hexscope.errors import FormatError, GeometryError, HexscopeError
+from hexscope.io.comment import labels_of
+from hexscope.io.nifti_write import read_comment, save_nifti
+from hexscope.io.series import Inventory, Series
+
+__all__ = ["NIFTI", "NiftiFormat", "save_nifti"]
+
+_MAGIC_1 = (b"n+1\0", b"ni1\0")
+_MAGIC_2 = (b"n+2\0", b"ni2\0")
+_TO_MM = {"mm": 1.0, "micron": 1e-3, "meter": 1e3}
+#: Deflate cannot do better than this (RFC 1951); a larger promise is a lie.
+_LARGEST_GZIP_RATIO = 1040
+#: sform and qform are the same where no corner differs by more than this part of the smallest spacing.
+_SAME_FORM = 0.05
+#: Files of floats up to this size are looked through for NaN when loaded; larger ones are mended as they are read.
+_LOOK_THROUGH_BYTES = 1 << 30
+
+
+class NiftiFormat:
+    """NIfTI-1 and -2, single files or pairs, plain or gzipped."""
+
+    name = "NIfTI"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        if path.suffix.lower() == ".img" and path.with_suffix(".hdr").exists():
+            return self.sniff(path.with_suffix(".hdr").read_bytes()[:4096], path.with_suffix(".hdr"))
+        if head[:2] == b"\x1f\x8b":
+            try:
+                head = zlib.decompressobj(31).decompress(head, 4096)
+            except zlib.error:
+                return path.name.lower().endswith(".nii.gz")
+        return head[344:348] in _MAGIC_1 or head[4:8] in _MAGIC_2
+
+    def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
+        series: list[Series] = []
+        others: list[Audited] = []
+        for done, path in enumerate(paths, start=1):
+            try:
+                if path.suffix.lower() != ".img":
+                    series.append(_series(NiftiFile(path)))
+            except HexscopeError as error:
+                fault = Fault(error.code or "file.unreadable", str(error))
+                others.append(Audited(str(path), False, fault.kind.verdict, (fault,)))
+            if progress is not None:
+                progress(done)
+        return Inventory(tuple(series), tuple(others))
+
+
+NIFTI = NiftiFormat()
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiFile:
+    """One file: its header, and its numbers in array order (…, z, y, x) before any is read."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if self.bytes_promised > self.bytes_possible:
+            raise FormatError(
+                f"{self.path.name} promises {self.bytes_promised} bytes of pixels {self.shape} "
+                f"and cannot hold more than {self.bytes_possible}",
+                code="file.truncated",
+            )
+
+    @cached_property
+    def header(self) -> Any:
+        import nibabel
+
+        try:
+            with self._open(self.path) as stream:
+                start = stream.read(16)
+                kind = nibabel.Nifti2Header if start[4:8] in _MAGIC_2 else nibabel.Nifti1Header
+                stream.seek(0)
+                return kind.from_fileobj(stream, check=False)
+        except Exception as error:  # nibabel, gzip and zlib raise many kinds on broken bytes
+            raise FormatError(
+                f"{self.path.name} has no sound NIfTI header ({type(error).__name__}: {error})",
+                code="file.unreadable",
+            ) from error
+
+    @staticmethod
+    def _open(path: Path) -> Any:
+        with path.open("rb") as stream:
+            zipped = stream.read(2) == b"\x1f\x8b"
+        return gzip.open(path) if zipped else path.open("rb")
+
+    @cached_property
+    def data_path(self) -> Path:
+        """Where the numbers lie: the file itself, or the .img of a pair."""
+        if not bytes(self.header["magic"]).startswith((b"ni1", b"ni2")):
+            return self.path
+        image = self.path.with_suffix(".img")
+        if not image.exists():
+            raise FormatError(f"{self.path.name} is a header without its {image.name}", code="file.truncated")
+        return image
+
+    @cached_property
+    def is_zipped(self) -> bool:
+        with self.data_path.open("rb") as stream:
+            return stream.read(2) == b"\x1f\x8b"
+
+    @cached_property
+    def offset(self) -> int:
+        offset = float(self.header["vox_offset"])
+        return int(offset) if np.isfinite(offset) and offset >= 0 else 0
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        try:
+            kind = np.dtype(self.header.get_data_dtype())
+        except Exception as error:  # an unknown code raises whatever nibabel finds first
+            raise FormatError(f"{self.path.name}: datatype {self.header['datatype']} is unknown") from error
+        if (
+            kind.kind not in "iufV"
+            or kind.itemsize == 0
+            or (kind.kind == "V" and kind.names != ("R", "G", "B"))
+        ):
+            raise FormatError(f"{self.path.name}: numbers of kind {kind} are not read", code="file.no_codec")
+        return kind
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """(x, y[, z[, t]]) as the header counts; trailing ones left out above the third."""
+        count = int(self.header["dim"][0])
+        shape = [int(n) for n in self.header["dim"][1 : 1 + count]] if 1 <= count <= 7 else []
+        while len(shape) > 3 and shape[-1] == 1:
+            shape.pop()
+        if not 2 <= len(shape) <= 4 or min(shape) < 1:
+            raise FormatError(
+                f"{self.path.name}: dim is {self.header['dim'].tolist()}; 2 to 4 axes of at least 1 are read",
+                code="file.unreadable",
+            )
+        return tuple(shape)
+
+    @property
+    def bytes_promised(self) -> int:
+        return self.offset + self.dtype.itemsize * int(np.prod(self.shape, dtype=np.float64))
+
+    @property
+    def bytes_possible(self) -> int:
+        size = self.data_path.stat().st_size
+        return size * _LARGEST_GZIP_RATIO if self.is_zipped else size
+
+    @cached_property
+    def scaling(self) -> tuple[float, float] | None:
+        """(slope, intercept); None where the numbers stand as they are."""
+        slope, intercept = float(self.header["scl_slope"]), float(self.header["scl_inter"])
+        if slope == 0 or not np.isfinite(slope) or not np.isfinite(intercept) or self.dtype.kind == "V":
+            return None
+        return None if (slope, intercept) == (1.0, 0.0) else (slope, intercept)
+
+    @cached_property
+    def comment(self) -> dict[str, Any]:
+        """What Hexscope wrote into the header; empty in others' files."""
+        return read_comment(self.header)
+
+    # ---- geometry -----------------------------------------------------------------------------------
+
+    @cached_property
+    def faults_of_place(self) -> tuple[Fault, ...]:
+        return self._place[1]
+
+    @property
+    def affine(self) -> Array | None:
+        """Index (x, y, z) to RAS in mm, as the form in force says; None where neither form is."""
+        return self._place[0]
+
+    @cached_property
+    def _place(self) -> tuple[Array | None, tuple[Fault, ...]]:
+        name = self.path.name
+        try:
+            sform, qform = self.header.get_sform(coded=True)[0], self.header.get_qform(coded=True)[0]
+        except Exception as error:  # a quaternion longer than 1, say
+            raise GeometryError(
+                f"{name}: qform is no rotation ({error})", code="geometry.bad_affine"
+            ) from error
+        faults = list(self._unit_faults)
+        if sform is None and qform is None:
+            faults.append(Fault("geometry.no_position", f"{name}: sform_code and qform_code are both 0"))
+            return None, tuple(faults)
+        if sform is not None and qform is not None:
+            apart = self._corner_distance(sform, qform)
+            if not apart <= _SAME_FORM * np.linalg.norm(sform[:3, :3], axis=0).min():
+                faults.append(
+                    Fault("geometry.differing_forms", f"{name}: sform and qform differ by {apart:.2f} mm")
+                )
+        affine = np.array(qform if sform is None else sform, dtype=np.float64)
+        affine[:3] *= self._unit_mm
+        return affine, tuple(faults)
+
+    def _corner_distance(self, one: Array, other: Array) -> float:
+        shape = (*self.shape, 1)[:3]
+        corners = np.array(
+            [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
+        )
+        return float(np.abs((one - other) @ corners.T).max()) * self._unit_mm
+
+    @cached_property
+    def _unit_mm(self) -> float:
+        return _TO_MM.get(self._unit, 1.0)
+
+    @cached_property
+    def _unit(self) -> str:
+        try:
+            return str(self.header.get_xyzt_units()[0])
+        except KeyError:
+            return "unknown"
+
+    @property
+    def _unit_faults(self) -> list[Fault]:
+        if self._unit in _TO_MM or self.comment:
+            return []
+        return [
+            Fault(
+                "geometry.unknown_units", f"{self.path.name}: xyzt_units is {int(self.header['xyzt_units'])}"
+            )
+        ]
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        axes = self.comment.get("axes") or ("t", "z", "y", "x")[-len(self.shape) :]
+        return (*axes, "c") if self.dtype.kind == "V" and "c" not in axes else tuple(axes)
+
+    @cached_property
+    def array_shape(self) -> tuple[int, ...]:
+        """Shape in ``axes`` order; for a mask of several layers, the layers first."""
+        sizes = dict(zip(("x", "y", "z", "t"), (*self.shape, 1, 1), strict=False))
+        layers = (sizes["t"],) if self.comment.get("layers", 1) > 1 else ()
+        return (*layers, *(3 if a == "c" else sizes[a] for a in self.axes))
+
+    @cached_property
+    def grid(self) -> Grid:
+        shape = tuple(
+            n for a, n in zip(self.axes, self.array_shape[-len(self.axes) :], strict=True) if a in "zyx"
+        )
+        frame, plane = self.comment.get("frame_of_reference"), self.comment.get("plane", "patient")
+        if self.affine is None:
+            spacing = self._spacing(len(shape))
+            plane = self.comment.get("plane", "unknown")
+            return Grid(shape, spacing_mm=spacing, plane=plane, frame_of_reference=frame)
+        lps = reverse_axes(flip_lps_ras(self.affine))
+        return Grid(shape, lps[:, -1 - len(shape) :], plane=plane, frame_of_reference=frame)
+
+    def _spacing(self, count: int) -> tuple[float, ...] | None:
+        if self.comment:
+            given = self.comment.get("spacing_mm")
+            return None if given is None else tuple(given)
+        steps = np.abs(np.asarray(self.header["pixdim"][1 : 1 + count], dtype=np.float64)) * self._unit_mm
+        if not np.all(np.isfinite(steps)) or np.any(steps == 0):
+            raise GeometryError(
+                f"{self.path.name}: pixdim is {steps.tolist()}; each must be above 0",
+                code="geometry.zero_spacing",
+            )
+        return tuple(float(s) for s in steps[::-1])
+
+    # ---- numbers ------------------------------------------------------------------------------------
+
+    @property
+    def out_dtype(self) -> np.dtype[Any]:
+        """As stored; scaled numbers are float32, or float64 where 24 bits would not hold them."""
+        if self.dtype.kind == "V":
+            return np.dtype(np.uint8)
+        native = self.dtype.newbyteorder("=")
+        if self.scaling is None:
+            return native if native.itemsize <= 8 else np.dtype(np.float64)
+        return np.dtype(np.float32 if native.itemsize <= 2 or native == np.float32 else np.float64)
+
+    @cached_property
+    def _stored(self) -> NDArray[Any]:
+        """The numbers as stored, in array order: mapped where the file is plain, else read."""
+        count = int(np.prod(self.shape))
+        if not self.is_zipped:
+            flat: NDArray[Any] = np.memmap(self.data_path, self.dtype, "r", self.offset, (count,))
+        else:
+            try:
+                with gzip.open(self.data_path) as stream:
+                    stream.seek(self.offset)
+                    flat = np.frombuffer(stream.read(count * self.dtype.itemsize), self.dtype)
+            except (EOFError, OSError, zlib.error, ValueError) as error:
+                raise FormatError(
+                    f"{self.path.name} ends before its pixels do ({error})", code="file.truncated"
+                ) from error
+            if flat.size < count:
+                raise FormatError(f"{self.path.name} ends before its pixels do", code="file.truncated")
+        if self.dtype.kind == "V":
+            return flat.view(np.uint8).reshape(self.array_shape)
+        return flat.reshape(self.array_shape)
+
+    def read(self, region: Region) -> NDArray[Any]:
+        """Scaled numbers of a region; NaN and infinity become the value of nothing."""
+        part = np.array(self._stored[region], dtype=self.out_dtype)
+        if self.scaling is not None:
+            part = (self._stored[region] * self.scaling[0] + self.scaling[1]).astype(self.out_dtype)
+        if part.dtype.kind == "f":
+            part[~np.isfinite(part)] = self.quantity.outside
+        return part
+
+    @property
+    def quantity(self) -> Quantity:
+        default = Quantity.RGB if self.dtype.kind == "V" else Quantity.ARBITRARY
+        return Quantity(self.comment.get("quantity", default))
+
+    def count_not_finite(self) -> int:
+        return 0 if self.dtype.kind != "f" else int(np.size(self._stored) - np.isfinite(self._stored).sum())
+
+
+def _series(file: NiftiFile) -> Series:
+    is_mask = file.comment.get("kind") == "mask"
+    files = (str(file.path),) if file.data_path == file.path else (str(file.path), str(file.data_path))
+    return Series(
+        id=file.path.name, format=NIFTI.name, kind="mask" if is_mask else "image",
+        modality=file.comment.get("modality", "OT"), files=files,
+        load=(lambda: _mask(file, files)) if is_mask else (lambda: _image(file, files)),
+        quantity=file.quantity, shape=file.array_shape, axes=file.axes, grid=file.grid,
+        description=file.path.name, faults=file.faults_of_place,
+    )  # fmt: skip
+
+
+def _image(file: NiftiFile, files: tuple[str, ...]) -> Image:
+    steps, faults = tuple(file.comment.get("steps", ())), file.faults_of_place
+    if file.dtype.kind == "f":
+        if file.bytes_promised > _LOOK_THROUGH_BYTES:
+            steps = (*steps, f"NaN and infinity are read as {file.quantity.outside:g}")
+        elif count := file.count_not_finite():
+            steps = (*steps, f"{count} voxels that were not finite set to {file.quantity.outside:g}")
+            faults = (
+                *faults,
+                Fault("value.not_finite", f"{file.path.name}: {count} voxels are NaN or infinite"),
+            )
+    image = Image(
+        LazyPixels(file.array_shape, file.out_dtype, file.read), file.grid, file.comment.get("modality", "OT"),
+        file.quantity, axes=file.axes, steps=steps, faults=faults, files=files, name=file.path.name,
+    )  # fmt: skip
+    return replace(image, pixels=ArrayPixels(image.pixels.read())) if file.is_zipped else image
+
+
+def _mask(file: NiftiFile, files: tuple[str, ...]) -> Mask:
+    array = file.read(tuple(slice(None) for _ in file.array_shape))
+    layers = tuple(array) if file.comment.get("layers", 1) > 1 else (array,)
+    return Mask(
+        layers,
+        file.grid,
+        labels_of(file.comment),
+        steps=tuple(file.comment.get("steps", ())),
+        files=files,
+        name=file.path.name,
+    )

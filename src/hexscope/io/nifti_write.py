@@ -1,0 +1,107 @@
+"""NIfTI out: forms in RAS, numbers of the same kind, and what they mean in a header extension."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.core.geometry import Array, Grid, flip_lps_ras, reverse_axes
+from hexscope.core.image import Image, Mask
+from hexscope.errors import UsageError
+from hexscope.io.comment import comment_of, dump, parse
+from hexscope.io.files import atomic_write, suffix_of
+
+_COMMENT_CODE = 6  # NIFTI_ECODE_COMMENT: plain text
+_LARGEST_NIFTI1_AXIS = 32767
+_RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+def read_comment(header: Any) -> dict[str, Any]:
+    """What Hexscope wrote into a NIfTI header; empty in others' files."""
+    for extension in header.extensions:
+        if extension.get_code() == _COMMENT_CODE:
+            content = extension.get_content()
+            text = content if isinstance(content, bytes) else str(content).encode()
+            if found := parse(text.rstrip(b"\0")):
+                return found
+    return {}
+
+
+def save_nifti(thing: Image | Mask, path: Path) -> None:
+    """Write .nii or .nii.gz. Numbers keep their kind; position is kept in sform (and qform where no axis is sheared).
+
+    What the numbers mean, label names, frame of reference and steps go into a header extension and are read back.
+    Raises UsageError for another suffix.
+    """
+    import nibabel
+
+    if suffix_of(path) not in (".nii", ".nii.gz"):
+        raise UsageError(f"NIfTI is written as .nii or .nii.gz; got {path.name}")
+    array = _in_file_order(thing)
+    large = max(array.shape) > _LARGEST_NIFTI1_AXIS
+    kind = nibabel.Nifti2Image if large else nibabel.Nifti1Image
+    affine = _ras(thing.grid)
+    file = kind(array, affine, dtype=array.dtype)
+    _place(file.header, thing.grid, affine)
+    file.header.extensions.append(
+        nibabel.nifti1.Nifti1Extension(_COMMENT_CODE, dump(comment_of(thing)).encode())
+    )
+    atomic_write(path, lambda beside: nibabel.save(file, beside))
+
+
+def _ras(grid: Grid) -> Array | None:
+    """4 × 4, index (x, y, z) to RAS mm; a plane gets its normal as third axis."""
+    if grid.affine is None:
+        return None
+    affine = grid.affine
+    if grid.ndim == 2:
+        normal = np.cross(affine[:3, 1], affine[:3, 0])
+        column = np.append(normal / np.linalg.norm(normal), 0.0)
+        affine = np.concatenate([column[:, None], affine], axis=1)
+    return reverse_axes(flip_lps_ras(affine))
+
+
+def _place(header: Any, grid: Grid, affine: Array | None) -> None:
+    header.set_xyzt_units("mm" if grid.spacing_mm is not None else "unknown", "sec")
+    if affine is None:
+        header.set_sform(None, 0)
+        header.set_qform(None, 0)
+        if grid.spacing_mm is not None:
+            header["pixdim"][1 : 1 + grid.ndim] = grid.spacing_mm[::-1]
+        return
+    header.set_qform(None if grid.is_sheared else affine, 0 if grid.is_sheared else 1)
+    header.set_sform(affine, 1)
+    header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def _in_file_order(thing: Image | Mask) -> NDArray[Any]:
+    """The numbers as (x, y[, z[, t or layer]]), of a kind that NIfTI knows."""
+    if isinstance(thing, Mask):
+        array = thing.layers[0] if len(thing.layers) == 1 else np.stack(thing.layers)
+        letters = "zyx"[-thing.grid.ndim :]
+        axes = (*letters,) if len(thing.layers) == 1 else ("t", *letters)
+    else:
+        array, axes = thing.array, thing.axes
+    if "c" in axes:
+        if array.shape[-1] != 3 or array.dtype != np.uint8:
+            raise UsageError(
+                f"NIfTI holds colour as 3 bytes; this image is {array.dtype} with {array.shape[-1]} channels"
+            )
+        array = np.ascontiguousarray(array).view(_RGB)[..., 0]
+    if "t" in axes and "z" not in axes:
+        array = array[:, None]
+    return array.astype(_storable(array)).T
+
+
+def _storable(array: NDArray[Any]) -> np.dtype[Any]:
+    """int64 is written as int32 where it fits: several readers know no int64. Half precision becomes single."""
+    if array.dtype == bool:
+        return np.dtype(np.uint8)
+    if array.dtype == np.float16:
+        return np.dtype(np.float32)
+    if array.dtype in (np.int64, np.uint64) and np.abs(array).max(initial=0) < 2**31:
+        return np.dtype(np.int32)
+    return array.dtype
