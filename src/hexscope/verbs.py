@@ -15,9 +15,9 @@ from hexscope.core.image import Study as StudySet
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import How
 from hexscope.core.transform import Transform
-from hexscope.errors import HexscopeError, QuantityError, RefusedError
-from hexscope.io import save
+from hexscope.errors import HexscopeError, QuantityError
 from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
+from hexscope.io.writing import save
 from hexscope.modality import named, of_code
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def convert(
     *,
     like: str | Path | None = None,
     spacing_mm: Sequence[float] | None = None,
+    kind: str | None = None,
     even: bool = False,
 ) -> Image | Mask:
     """Read ``path`` and save it in the format of the name of ``out``; gives what was written.
@@ -128,7 +129,7 @@ def convert(
     ``like`` is an image whose grid the result takes: contours are drawn on it, the rest is resampled.
     """
     target = None if like is None else read_image(like)
-    thing = read(path, spacing_mm=spacing_mm, even=even, on=target)
+    thing = read(path, spacing_mm=spacing_mm, kind=kind, even=even, on=target)
     if target is not None and not thing.grid.same_as(target.grid):
         thing = resample(thing, target)
     source = target if isinstance(thing, Mask) and target is not None and target.files else None
@@ -191,19 +192,7 @@ def fuse(
     if through is None and base.is_volume and over.is_volume:
         aligned = base.grid.same_frame(over.grid)
         through = check(base, over) if aligned else register(base, over)
-    refuse_rejected(through, force)
-    return run(base, over, how=how, through=through, **look)
-
-
-def refuse_rejected(through: Transform | None, force: bool) -> None:
-    """RefusedError for a transform whose certificate says reject, unless the user insists."""
-    certificate = None if through is None else through.certificate
-    if certificate is not None and certificate.verdict == "reject" and not force:
-        raise RefusedError(
-            f"the registration is rejected (score {certificate.score:.2f}): {'; '.join(certificate.reasons)}. "
-            "Look at the pair; --force (force=True) fuses it all the same",
-            code="registration.rejected",
-        )
+    return run(base, over, how=how, through=through, force=force, **look)
 
 
 # ---- whole jobs ---------------------------------------------------------------------------------------------

@@ -20,17 +20,18 @@ _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
 
 def _image(path: str, options: Namespace | None = None) -> hx.Image:
     """Read an image with the reading options of the command; a mask is refused."""
-    more = {} if options is None else {"spacing_mm": options.spacing_mm, "even": options.even}
-    thing = hx.read(path, **more)
+    thing = hx.read(path) if options is None else hx.read(path, **_reading(options))
     if isinstance(thing, hx.Mask):
         raise hx.UsageError(f"{path} is a mask; an image is needed here")
     return thing
 
 
+def _reading(options: Namespace) -> dict[str, Any]:
+    return {"spacing_mm": options.spacing_mm, "kind": options.kind_of_image, "even": options.even}
+
+
 def convert(options: Namespace, console: Console) -> int:
-    made = hx.convert(
-        options.image, options.out, like=options.like, spacing_mm=options.spacing_mm, even=options.even
-    )
+    made = hx.convert(options.image, options.out, like=options.like, **_reading(options))
     console.result({"out": options.out, "steps": list(made.steps)}, [options.out, *made.steps])
     return 0
 
@@ -55,7 +56,7 @@ def quantify(options: Namespace, console: Console) -> int:
 
 
 def resample(options: Namespace, console: Console) -> int:
-    thing = hx.read(options.image, spacing_mm=options.spacing_mm, even=options.even)
+    thing = hx.read(options.image, **_reading(options))
     target = hx.read(options.to)
     through = None if options.through is None else hx.read_transform(options.through)
     source = target if isinstance(target, hx.Image) and isinstance(thing, hx.Mask) else None

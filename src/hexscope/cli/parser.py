@@ -65,6 +65,12 @@ def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: A
 
 def _reading(sub: Command, t: Callable[[str], str]) -> None:
     sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
+    sub.add_argument(
+        "--as",
+        dest="kind_of_image",
+        metavar="MODALITY[:QUANTITY]",
+        help=t("what an image is that does not say, e.g. CT:HU or PT:SUVbw"),
+    )
     sub.add_argument("--even", action="store_true", help=t("interpolate uneven or missing slices instead of refusing"))
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import locale
 import os
 from collections.abc import Sequence
 
 
 def choose_language(arguments: Sequence[str]) -> str:
-    """``--lang``, else $HEXSCOPE_LANG, else the locale: "en" or "zh"."""
+    """``--lang``, else $HEXSCOPE_LANG, $LC_ALL or $LANG: "en" or "zh"."""
     for at, argument in enumerate(arguments):
         if argument == "--lang" and at + 1 < len(arguments):
             return "zh" if arguments[at + 1] == "zh" else "en"
         if argument.startswith("--lang="):
             return "zh" if argument.endswith("=zh") else "en"
-    wish = os.environ.get("HEXSCOPE_LANG") or locale.setlocale(locale.LC_MESSAGES) or os.environ.get("LANG", "")
+    wish = os.environ.get("HEXSCOPE_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
     return "zh" if wish.lower().startswith("zh") else "en"
 
 
@@ -35,6 +34,7 @@ ZH = {
     "language of messages": "消息语言",
     "file, folder of one series, or PATH#SERIES": "文件、单一序列的文件夹，或 PATH#SERIES",
     "spacing of an image that does not say": "为未写明间距的图像指定间距（毫米）",
+    "what an image is that does not say, e.g. CT:HU or PT:SUVbw": "为未写明的图像声明模态与物理量，如 CT:HU 或 PT:SUVbw",
     "interpolate uneven or missing slices instead of refusing": "对不等间距或缺失的切片做插值，而不是拒绝",
     "where to write; its name says the format": "输出位置；由文件名决定格式",
     "what lies at PATH, by series; headers only": "按序列列出 PATH 的内容；只读头文件",

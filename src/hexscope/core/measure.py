@@ -33,7 +33,7 @@ class LabelMeasures:
 
     area_px       number of pixels or voxels
     volume_ml     of a volume;  area_mm2  of a plane
-    diameter_mm   the longest diameter in one axial slice, as RECIST 1.1 reads it (doi:10.1016/j.ejca.2008.10.026);
+    diameter_mm   the longest diameter in one axial slice (RECIST 1.1, doi:10.1016/j.ejca.2008.10.026);
                   of a plane, the longest in it. Between the outer sides of the end pixels
     feret_mm      the longest diameter in space, through all slices
     mean, max, min, sd  of the image, in its quantity; sd over the population
@@ -94,8 +94,8 @@ def measure(mask: Mask, image: Image | None = None) -> list[LabelMeasures]:
 def _values(mask: Mask, image: Image) -> NDArray[Any]:
     if not mask.grid.same_as(image.grid):
         raise GeometryError(
-            f"the mask {mask.name or mask.grid.shape} and the image {image.name or image.shape} lie on different "
-            "grids; bring one onto the other with resample()"
+            f"the mask {mask.name or mask.grid.shape} and the image {image.name or image.shape} lie on "
+            "different grids; bring one onto the other with resample()"
         )
     if len(image.axes) != image.grid.ndim:
         raise QuantityError(
@@ -217,7 +217,7 @@ def _statistics(part: Part, box: tuple[slice, ...], values: NDArray[Any], image:
 
 
 def peak(values: NDArray[Any], part: Part, box: tuple[slice, ...], grid: Grid) -> float:
-    """The highest mean of ``values`` in a sphere of 1 cm³ centred on a voxel of ``part`` (bool, inside ``box``).
+    """The highest mean of ``values`` in a sphere of 1 cm³ centred on a voxel of ``part`` (lying in ``box``).
 
     SUVpeak after Wahl et al. 2009, doi:10.2967/jnumed.108.057307. The sphere may reach beyond the structure;
     voxels that it cuts count by the part inside it; beyond the image nothing counts.

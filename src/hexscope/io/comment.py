@@ -19,6 +19,7 @@ def comment_of(thing: Image | Mask) -> dict[str, Any]:
         "kind": "mask" if isinstance(thing, Mask) else "image",
         "axes": list(("z", "y", "x")[-grid.ndim :] if isinstance(thing, Mask) else thing.axes),
         "spacing_mm": None if grid.spacing_mm is None else list(grid.spacing_mm),
+        "placed": grid.affine is not None,
         "plane": grid.plane,
         "frame_of_reference": grid.frame_of_reference,
         "steps": list(thing.steps),

@@ -67,7 +67,7 @@ def _elements(dataset: Any) -> Iterator[tuple[str, Any]]:
             value = value_of(dataset, element.keyword)
             if value is not None and len(str(value)) <= _LONGEST:
                 yield element.keyword, plain(value)
-        except Exception:  # noqa: BLE001, S112  one odd element must not cost the others
+        except Exception:
             continue
 
 
@@ -97,7 +97,7 @@ def _philips(dataset: Any) -> dict[str, float]:
 
 
 def missing_in(headers: Sequence[Header]) -> dict[str, int]:
-    """For each value that SUV rests on: in how many of the files it is absent; those absent in none are left out."""
+    """How many of the files lack each value that SUV rests on; those that none lacks are left out."""
     counts: Counter[str] = Counter()
     for header in headers:
         injected = value_of(header.dataset, "RadiopharmaceuticalInformationSequence")

@@ -1,7 +1,7 @@
 """Frames: every 2-D image of every file in one form, whether a classic slice or one of a multi-frame object.
 
-Enhanced objects keep what differs from frame to frame in functional groups (PS3.3 C.7.6.16); a frame looks there
-first, then in the shared groups, then in the data set itself.
+Enhanced objects keep what differs from frame to frame in functional groups (PS3.3 C.7.6.16); a frame looks
+there first, then in the shared groups, then in the data set itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from hexscope.core.geometry import Array
 from hexscope.io.dicom_header import Header, value_of
-from hexscope.io.dicom_pixels import Slice, Stored, modality_lut, stored_of
+from hexscope.io.dicom_stored import Slice, Stored, modality_lut, stored_of
 
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _NUCLEAR = "1.2.840.10008.5.1.4.1.1.20"
@@ -131,7 +131,9 @@ def _macros(group: Any) -> dict[str, Any]:
     return out
 
 
-def _enhanced(header: Header, stored: Stored, per_frame: Sequence[Any], shared: dict[str, Any]) -> tuple[Frame, ...]:
+def _enhanced(
+    header: Header, stored: Stored, per_frame: Sequence[Any], shared: dict[str, Any]
+) -> tuple[Frame, ...]:
     frames = []
     for index in range(stored.frames):
         own = _macros(per_frame[index]) if index < len(per_frame) else {}
@@ -140,7 +142,7 @@ def _enhanced(header: Header, stored: Stored, per_frame: Sequence[Any], shared: 
 
 
 def _placed_frames(header: Header, stored: Stored) -> tuple[Frame, ...]:
-    """Frames of an object without functional groups: dose grids and nuclear volumes have places, cines have none."""
+    """Frames without functional groups: dose grids and nuclear volumes have places, cines have none."""
     places: list[Array] | None = None
     groups: dict[str, Any] = {}
     if header.get("SOPClassUID") == _RT_DOSE:
@@ -161,7 +163,7 @@ def _normal(frame: Frame) -> Array | None:
 
 
 def _dose_places(frame: Frame, count: int) -> list[Array] | None:
-    """PS3.3 C.8.8.3.2: offsets along the normal, from the first plane or (when they begin off 0) absolute z."""
+    """Offsets along the normal from plane 1, or z itself where they begin off 0 (PS3.3 C.8.8.3.2)."""
     normal, offsets = _normal(frame), frame.numbers("GridFrameOffsetVector", count)
     if normal is None or offsets is None or frame.position is None:
         return None
@@ -172,7 +174,7 @@ def _dose_places(frame: Frame, count: int) -> list[Array] | None:
 
 
 def _nuclear_places(frame: Frame, count: int) -> list[Array] | None:
-    """Reconstructed tomographic planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15)."""
+    """Tomographic planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15)."""
     normal, step = _normal(frame), frame.number("SpacingBetweenSlices")
     if normal is None or not step or frame.position is None or "TOMO" not in str(frame.get("ImageType")):
         return None

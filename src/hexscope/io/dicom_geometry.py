@@ -28,7 +28,7 @@ _FINEST_SHARE = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The in-plane axes of a slice: unit vectors along a row and along a column, and spacing (rows, columns)."""
+    """The in-plane axes of a slice: unit vectors along a row and a column, and spacing (rows, columns)."""
 
     row: Array
     column: Array
@@ -48,18 +48,18 @@ class Plane:
 
 def plane_of(frames: Sequence[Frame]) -> tuple[Plane | None, tuple[Fault, ...]]:
     """The common plane of placed frames. None with a fault where cosines or spacing are beyond repair."""
-    cosines = np.mean([f.orientation for f in frames if f.orientation is not None], axis=0)
+    cosines = np.mean(np.array([f.orientation for f in frames], dtype=np.float64), axis=0)
     spacing = frames[0].pixel_spacing
     name = frames[0].header.path.name
     if spacing is None or np.any(spacing <= 0):
         told = None if spacing is None else spacing.tolist()
         return None, (Fault("geometry.zero_spacing", f"{name}: PixelSpacing is {told}; wanted two above 0"),)
     row, column = cosines[:3], cosines[3:]
-    deviation = float(
-        max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(float(row @ column)))
-    )
+    gram = np.array([np.linalg.norm(row) - 1, np.linalg.norm(column) - 1, row @ column])
+    deviation = float(np.abs(gram).max())
     if deviation > REFUSED_COSINES:
-        detail = f"{name}: ImageOrientationPatient {np.round(cosines, 5).tolist()} is {deviation:.2g} off orthonormal"
+        told = np.round(cosines, 5).tolist()
+        detail = f"{name}: ImageOrientationPatient {told} is {deviation:.2g} off orthonormal"
         return None, (Fault("geometry.bad_affine", detail),)
     u, _, vt = np.linalg.svd(np.stack([row, column]), full_matrices=False)
     row, column = u @ vt
@@ -108,7 +108,7 @@ def stack_of(frames: Sequence[Frame], plane: Plane, frame_of_reference: str | No
     rise = float(step @ plane.normal)
     if np.abs(positions - line).max() > tolerance_mm(rise):
         fault = _unevenness(positions, plane, ordered)
-        return Stack(ordered, positions, plane, None, (fault,), _is_straight(positions, plane))
+        return Stack(ordered, positions, plane, None, (fault,), _is_evenable(positions, plane))
     grid = grid_of(positions[0], step, plane, (len(frames), *ordered[0].stored.shape[:2]), frame_of_reference)
     faults = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
     return Stack(ordered, positions, plane, grid, faults)
@@ -129,25 +129,30 @@ def _tilt(step: Array, plane: Plane, frame: Frame) -> Fault:
     told = frame.number("GantryDetectorTilt")
     header = "absent" if told is None else f"{told:g}"
     return Fault(
-        "geometry.gantry_tilt", f"slices are stacked {degrees:.2f}° off their normal (GantryDetectorTilt: {header})"
+        "geometry.gantry_tilt",
+        f"slices are stacked {degrees:.2f}° off their normal (GantryDetectorTilt: {header})",
     )
 
 
 def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Fault:
-    """Gaps that are whole multiples of the step are missing slices; anything else is uneven."""
+    """Gaps of whole multiples of the step are missing slices, unless more than half would be missing."""
     heights = positions @ plane.normal
     gaps = np.diff(heights)
     step = base_step(gaps)
     counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
-    whole = step > 0 and bool(np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1)))
-    if whole and np.any(counts > 1) and _is_straight(positions, plane):
-        holes = [(i, int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
+    whole = step > 0 and bool(
+        np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1))
+    )
+    lost = int(counts.sum()) - len(gaps)
+    if whole and 0 < lost <= len(frames) and _is_straight(positions, plane):
+        holes = [(int(i), int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
         told = "; ".join(
             f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4]
         )
         more = f" and {len(holes) - 4} more gaps" if len(holes) > 4 else ""
-        lost = sum(n for _, n in holes)
-        return Fault("geometry.missing_slice", f"{lost} of {len(frames) + lost} slices are missing: {told}{more}")
+        return Fault(
+            "geometry.missing_slice", f"{lost} of {len(frames) + lost} slices are missing: {told}{more}"
+        )
     detail = (
         f"{len(frames)} slices have steps of {gaps.min():.3f} to {gaps.max():.3f} mm along the normal, "
         f"the widest after {heights[int(np.argmax(gaps))]:.2f} mm"
@@ -171,6 +176,12 @@ def _is_straight(positions: Array, plane: Plane) -> bool:
     share = ((positions - positions[0]) @ plane.normal) / rise
     aside = positions - positions[0] - share[:, None] * span
     return bool(np.linalg.norm(aside, axis=1).max() <= min(plane.spacing) / 2)
+
+
+def _is_evenable(positions: Array, plane: Plane) -> bool:
+    """Straight, and no gap so wide that most of the result would be invented."""
+    gaps = np.diff(positions @ plane.normal)
+    return _is_straight(positions, plane) and gaps.min() > 0 and gaps.sum() <= 2 * len(gaps) * np.median(gaps)
 
 
 def even_places(stack: Stack) -> tuple[Array, Array, Array]:

@@ -121,7 +121,7 @@ def quiet() -> Iterator[None]:
 
 
 def looks_like_dicom(head: bytes) -> bool:
-    """A preamble with DICM, or a bare data set that begins with group 0002 or 0008 (PS3.10 7.1, PS3.5 7.1)."""
+    """A preamble with DICM, or a bare data set that begins with group 0002 or 0008 (PS3.10 7.1)."""
     if head[128:132] == b"DICM":
         return True
     if len(head) < 16:
@@ -154,7 +154,9 @@ def read_header(path: Path) -> Header:
         raise
     except Exception as error:  # pydicom raises what its parts raise: struct.error, KeyError, ValueError …
         kind = type(error).__name__
-        raise FormatError(f"{path.name} cannot be parsed as DICOM ({kind})", code="file.unreadable") from error
+        raise FormatError(
+            f"{path.name} cannot be parsed as DICOM ({kind})", code="file.unreadable"
+        ) from error
     header = Header(path, dataset, syntax, size, keyword, offset, length)
     _check_size(header)
     return header
@@ -194,6 +196,6 @@ def _check_size(header: Header) -> None:
     end = header.pixel_offset + header.pixel_length
     if end > header.size:
         raise FormatError(
-            f"{header.path.name} is cut short: it has {header.size} bytes, its pixels would end at byte {end}",
+            f"{header.path.name} is cut short: it has {header.size} bytes, its pixels end at byte {end}",
             code="file.truncated",
         )

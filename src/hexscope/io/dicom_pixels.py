@@ -1,204 +1,36 @@
 """Pixels of DICOM frames: stored bits to numbers in the file's own units, read by region.
 
-Native (uncompressed) pixels are read by their offset straight into the volume; the rest goes through pydicom's
-decoders. Values follow PS3.3 C.7.6.3 (bits), C.11.1 (rescale, Modality LUT) and C.7.9 (palette).
+Native (uncompressed) pixels are read by their offset straight into the volume; the rest goes through
+pydicom's decoders. Values follow PS3.3 C.7.6.3 (bits), C.11.1 (rescale, Modality LUT) and C.7.9 (palette).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.core.pixels import LazyPixels, Region
 from hexscope.errors import FormatError
-from hexscope.io.dicom_header import Header, quiet, value_of
+from hexscope.io.dicom_header import quiet
+from hexscope.io.dicom_stored import Slice, Stored
 
-_NATIVE_COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR")
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 _MISSING_CODEC = ("missing dependencies", "not supported", "no available", "unable to decode as a plugin")
 _DECODING_THREADS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """How one file stores its frames. ``palette`` (colours, 3) turns indices into RGB, 8 bit."""
-
-    path: Path
-    syntax: str
-    offset: int | None
-    length: int | None
-    kind: str
-    frames: int
-    rows: int
-    columns: int
-    samples: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    is_signed: bool
-    is_planar: bool
-    photometric: str
-    palette: NDArray[np.uint8] | None = None
-
-    @property
-    def is_native(self) -> bool:
-        """Can frames be read by offset, without a decoder?"""
-        return self.offset is not None and self.length is not None and self.photometric in _NATIVE_COLOURS
-
-    @property
-    def is_colour(self) -> bool:
-        return self.samples > 1 or self.palette is not None
-
-    @property
-    def is_float(self) -> bool:
-        return self.kind != "PixelData"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one frame as it is given out: (y, x) or (y, x, c)."""
-        return (self.rows, self.columns, 3) if self.is_colour else (self.rows, self.columns)
-
-    @cached_property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the numbers as they lie in the file."""
-        size = max(self.bits_allocated // 8, 1)
-        letter = "f" if self.is_float else "i" if self.is_signed else "u"
-        order = ">" if self.syntax == "1.2.840.10008.1.2.2" else "<"
-        return np.dtype(f"{order}{letter}{size}")
-
-    @property
-    def frame_bits(self) -> int:
-        return self.rows * self.columns * self.samples * self.bits_allocated
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Least and greatest number that the stored bits can hold."""
-        bits = self.bits_stored
-        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.is_signed else (0, (1 << bits) - 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """One frame of a file, and what makes numbers of it: slope and intercept, or a Modality LUT."""
-
-    stored: Stored
-    index: int
-    slope: float = 1.0
-    intercept: float = 0.0
-    lut: NDArray[np.int32] | None = None
-    lut_first: int = 0
-
-    @property
-    def keeps_integers(self) -> bool:
-        return self.slope == 1.0 and self.intercept == round(self.intercept)
-
-
-def stored_of(header: Header) -> Stored:
-    """How the file stores its pixels. FormatError where the header claims what cannot be."""
-    kind = header.pixels
-    default = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(kind, 16)
-    allocated = _count(header, "BitsAllocated", default)
-    stored_bits = min(_count(header, "BitsStored", allocated), allocated)
-    stored = Stored(
-        header.path,
-        header.syntax,
-        header.pixel_offset,
-        header.pixel_length,
-        kind,
-        max(_count(header, "NumberOfFrames", 1), 1),
-        _count(header, "Rows", 0),
-        _count(header, "Columns", 0),
-        _count(header, "SamplesPerPixel", 1),
-        allocated,
-        stored_bits,
-        max(_count(header, "HighBit", stored_bits - 1), stored_bits - 1),
-        bool(_count(header, "PixelRepresentation", 0)),
-        bool(_count(header, "PlanarConfiguration", 0)),
-        str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
-        _palette(header, stored_bits),
-    )
-    _check_claims(stored)
-    return stored
-
-
-def _count(header: Header, keyword: str, default: int) -> int:
-    value = header.get(keyword)
-    try:
-        return default if value is None else int(value)
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{header.path.name}: {keyword} is not a number", code="file.unreadable") from error
-
-
-def _check_claims(stored: Stored) -> None:
-    """What the header claims against what the file holds, before any memory is taken for it."""
-    name = stored.path.name
-    if stored.rows < 1 or stored.columns < 1:
-        raise FormatError(
-            f"{name} says it has {stored.rows} rows and {stored.columns} columns", code="file.unreadable"
-        )
-    if stored.bits_allocated not in (1, 8, 16, 32, 64) or stored.samples not in (1, 3, 4):
-        raise FormatError(
-            f"{name} says {stored.bits_allocated} bits allocated, {stored.samples} samples per pixel; "
-            "wanted 1, 8, 16, 32 or 64 bits and 1, 3 or 4 samples",
-            code="file.unreadable",
-        )
-    claimed = (stored.frame_bits * stored.frames + 7) // 8
-    if stored.photometric == "YBR_FULL_422":
-        claimed = claimed * 2 // 3
-    if stored.length is not None and stored.length < claimed:
-        raise FormatError(
-            f"{name} is cut short: {stored.frames} frames of {stored.rows} × {stored.columns} are "
-            f"{claimed} bytes, the file holds {stored.length}",
-            code="file.truncated",
-        )
-
-
-def _palette(header: Header, bits: int) -> NDArray[np.uint8] | None:
-    """The palette as a table over all stored values, (2**bits, 3); None where there is none."""
-    if header.get("PhotometricInterpretation") != "PALETTE COLOR":
-        return None
-    from pydicom.pixels.processing import apply_color_lut
-
-    index = np.arange(1 << min(bits, 16), dtype=np.uint16)
-    try:
-        with quiet():
-            table = np.asarray(apply_color_lut(index, header.dataset))[..., :3]
-    except Exception as error:
-        raise FormatError(f"{header.path.name} has a broken palette", code="file.unreadable") from error
-    if table.dtype.itemsize > 1 and table.max(initial=0) > 255:
-        table = table >> 8
-    return table.astype(np.uint8)
-
-
-def modality_lut(dataset: Any) -> tuple[NDArray[np.int32], int] | None:
-    """The Modality LUT (PS3.3 C.11.1) and the stored value of its first entry; None where there is none."""
-    sequence = value_of(dataset, "ModalityLUTSequence")
-    if not sequence:
-        return None
-    item = sequence[0]
-    descriptor, data = value_of(item, "LUTDescriptor"), value_of(item, "LUTData")
-    if descriptor is None or data is None:
-        return None
-    entries, first, bits = (int(v) for v in descriptor)
-    if isinstance(data, bytes):
-        wide = len(data) >= 2 * (entries or 1 << 16)
-        data = np.frombuffer(data, "<u2" if wide else "u1")
-    table = np.asarray(data, dtype=np.int64) & ((1 << max(bits, 8)) - 1)
-    return table[: entries or 1 << 16].astype(np.int32), first
+_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
 # ---- the whole and its parts ----------------------------------------------------------------------------
 
 
 def output_dtype(slices: Sequence[Slice]) -> np.dtype[Any]:
-    """The smallest type that holds every value of the stack; float32 where any slope or intercept is no integer."""
+    """The smallest type that holds every value; float32 where a slope is not 1 or an intercept no integer."""
     first = slices[0].stored
     if first.palette is not None:
         return np.dtype(np.uint8)
@@ -222,7 +54,7 @@ def _bounds(part: Slice) -> tuple[int, int]:
 
 
 def stack_pixels(slices: Sequence[Slice], *, single: bool = False) -> LazyPixels:
-    """Lazy pixels over slices in array order: (z or t, y, x[, c]), or without the first axis where ``single``.
+    """Lazy pixels of slices in array order: (z or t, y, x[, c]); without the first axis where ``single``.
 
     A region along the first axis reads only the files it needs.
     """
@@ -262,7 +94,7 @@ def read_slices(slices: Sequence[Slice], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _decode_first(part: Slice) -> None:
-    """A compressed file may claim any size: one frame must decode to what is claimed before memory is taken."""
+    """A compressed file may claim any size: one frame must decode to it before memory is taken."""
     claimed = part.stored.frame_bits // 8
     if not part.stored.is_native and claimed > 1 << 28:
         with quiet():
@@ -283,7 +115,9 @@ def _read_native(slices: Sequence[Slice], places: Sequence[int], out: NDArray[An
                     raw = _scratch(file, part)
                 _finish(raw, part, out[k])
     except OSError as error:
-        raise FormatError(f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable") from error
+        raise FormatError(
+            f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable"
+        ) from error
 
 
 def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
@@ -301,11 +135,11 @@ def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
     )
 
 
-def _read_into(file: BinaryIO, raw: NDArray[Any], part: Slice) -> None:
-    assert part.stored.offset is not None  # noqa: S101  is_native was asked before
+def _read_into(file: FileIO, raw: NDArray[Any], part: Slice) -> None:
+    assert part.stored.offset is not None
     file.seek(part.stored.offset + part.index * (part.stored.frame_bits // 8))
-    view = memoryview(raw).cast("B")
-    if file.readinto(view) != len(view):  # type: ignore[attr-defined]
+    view = raw.reshape(-1).view(np.uint8).data
+    if file.readinto(view) != len(view):
         raise _cut_short(part.stored)
 
 
@@ -313,10 +147,10 @@ def _cut_short(stored: Stored) -> FormatError:
     return FormatError(f"{stored.path.name} ends before its pixels do", code="file.truncated")
 
 
-def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
+def _scratch(file: FileIO, part: Slice) -> NDArray[Any]:
     """Stored numbers of one native frame in memory of their own, (y, x[, samples])."""
     stored = part.stored
-    assert stored.offset is not None  # noqa: S101
+    assert stored.offset is not None
     start = part.index * stored.frame_bits
     stop = start + stored.frame_bits
     file.seek(stored.offset + start // 8)
@@ -343,19 +177,14 @@ def _read_coded(slices: Sequence[Slice], places: Sequence[int], out: NDArray[Any
         _finish(frame, slices[k], out[k])
 
 
-def _decode(stored: Stored, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+def _decode(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
     """Frames through pydicom's decoders, YBR turned into RGB. FormatError where they fail."""
-    from pydicom import dcmread
-    from pydicom.pixels import iter_pixels
-    from pydicom.uid import UID
-
     try:
-        dataset = dcmread(stored.path, force=True)
-        dataset.file_meta.TransferSyntaxUID = UID(stored.syntax)
-        for frame in iter_pixels(dataset, indices=list(indices)):
+        for frame in _decoded(stored, indices):
             if frame.shape[:2] != (stored.rows, stored.columns):
                 raise FormatError(
-                    f"{stored.path.name} says {stored.rows} × {stored.columns}, its pixels decode to {frame.shape}",
+                    f"{stored.path.name} says {stored.rows} × {stored.columns}, "
+                    f"its pixels decode to {frame.shape}",
                     code="file.unreadable",
                 )
             yield frame
@@ -363,6 +192,48 @@ def _decode(stored: Stored, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
         raise
     except Exception as error:  # decoders raise what they like
         raise _decode_error(stored, error) from error
+
+
+def _decoded(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Frames of the encoded value, handed to the decoder by its offset: the header is not parsed again."""
+    from pydicom import dcmread
+    from pydicom.pixels import get_decoder, iter_pixels
+    from pydicom.uid import UID
+
+    if stored.offset is None:  # deflated: the whole data set is one compressed stream
+        yield from iter_pixels(dcmread(stored.path), indices=list(indices))
+        return
+    if stored.syntax == _JPEG_EXTENDED and stored.bits_stored > 8:
+        yield from _twelve_bit_jpeg(stored, indices)
+        return
+    with stored.path.open("rb") as file:
+        file.seek(stored.offset)
+        options = {
+            "rows": stored.rows,
+            "columns": stored.columns,
+            "samples_per_pixel": stored.samples,
+            "bits_allocated": stored.bits_allocated,
+            "bits_stored": stored.bits_stored,
+            "photometric_interpretation": stored.photometric,
+            "pixel_representation": int(stored.is_signed),
+            "planar_configuration": int(stored.is_planar),
+            "number_of_frames": stored.frames,
+            "pixel_keyword": stored.kind,
+        }
+        for frame, _ in get_decoder(UID(stored.syntax)).iter_array(file, indices=list(indices), **options):
+            yield frame
+
+
+def _twelve_bit_jpeg(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """12-bit JPEG, which pydicom's free decoders refuse."""
+    from imagecodecs import jpeg8_decode
+    from pydicom.encaps import generate_frames
+
+    with stored.path.open("rb") as file:
+        file.seek(stored.offset or 0)
+        for index, data in enumerate(generate_frames(file, number_of_frames=stored.frames)):
+            if index in indices:
+                yield jpeg8_decode(data)
 
 
 def _decode_error(stored: Stored, error: Exception) -> FormatError:

@@ -1,4 +1,4 @@
-"""Spacing of single images: what a pixel measures on a detector, in an ultrasound region, or in a lone slice."""
+"""Spacing of single images: what a pixel measures on a detector, in an ultrasound region, in a lone slice."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def flat_image(frame: Frame, modality: str) -> Judged:
         return _ultrasound(frame)
     spacing = _positive(frame, "PixelSpacing")
     shape = frame.stored.shape[:2]
-    no_place = Fault("geometry.no_position", f"{frame.header.path.name}: no position or orientation in the header")
+    no_place = Fault(
+        "geometry.no_position", f"{frame.header.path.name}: no position or orientation in the header"
+    )
     if spacing is None:
         faults = _zero_spacing(frame) or (_no_spacing(frame, "no PixelSpacing"),)
         if faults[0].code == "geometry.zero_spacing":
@@ -87,7 +89,11 @@ def _detector(frame: Frame) -> Judged:
         return Grid(shape, None, pixel), (), {}
     spacing = imager or pixel
     if spacing is None:
-        return Grid(shape, plane="unknown"), (_no_spacing(frame, "no PixelSpacing, no ImagerPixelSpacing"),), {}
+        return (
+            Grid(shape, plane="unknown"),
+            (_no_spacing(frame, "no PixelSpacing, no ImagerPixelSpacing"),),
+            {},
+        )
     source = "ImagerPixelSpacing" if imager else "PixelSpacing, without PixelSpacingCalibrationType"
     detail = f"{frame.header.path.name}: {source} is {spacing[0]:g} × {spacing[1]:g} mm"
     return Grid(shape, None, spacing, plane="detector"), (Fault("geometry.detector_plane", detail),), {}
@@ -101,7 +107,11 @@ def _ultrasound(frame: Frame) -> Judged:
     facts = {"ultrasound_regions": regions} if regions else {}
     deltas = [d for region in regions if (d := _tissue_mm(region)) is not None]
     if not deltas:
-        told = f"none of {len(regions)} ultrasound regions is 2-D tissue in cm" if regions else "no region is calibrated"
+        told = (
+            f"none of {len(regions)} ultrasound regions is 2-D tissue in cm"
+            if regions
+            else "no region is calibrated"
+        )
         return Grid(shape, plane="unknown"), (_no_spacing(frame, told),), facts
     if not np.allclose(deltas, deltas[0], rtol=_SAME_DELTA):
         told = f"{len(deltas)} ultrasound regions have different scales: {sorted(set(deltas))} mm"

@@ -19,9 +19,10 @@ from hexscope.io.dicom_facts import dataset_facts, earliest, header_facts, missi
 from hexscope.io.dicom_frames import Frame
 from hexscope.io.dicom_geometry import Stack, even_places, grid_of, plane_of, stack_of
 from hexscope.io.dicom_header import Header
-from hexscope.io.dicom_pixels import Slice, output_dtype, stack_pixels
+from hexscope.io.dicom_pixels import output_dtype, stack_pixels
 from hexscope.io.dicom_plane import flat_image, lone_slice
 from hexscope.io.dicom_split import Part, is_localizer, split_placed
+from hexscope.io.dicom_stored import Slice
 from hexscope.io.series import Series
 from hexscope.modality import of_dicom
 
@@ -64,7 +65,7 @@ def _modality(frame: Frame) -> str:
 
 
 def _is_projection(frame: Frame, modality: str) -> bool:
-    """X-ray and ultrasound have a place in the patient only where an enhanced object says so for each frame."""
+    """X-ray and ultrasound have a place in the patient only where an enhanced object gives each frame one."""
     return modality in ("XR", "US") and "ImagePositionPatient" not in frame.groups
 
 
@@ -125,7 +126,9 @@ def _flat_series(uid: str, modality: str, frames: Sequence[Frame], *, alone: boo
         grid, faults, facts = flat_image(own[0], modality)
         colour = ("c",) if own[0].stored.is_colour else ()
         time = ("t",) if len(own) > 1 else ()
-        out.append(_close(Draft(series_id, modality, tuple(own), (*time, "y", "x", *colour), grid, faults, facts)))
+        out.append(
+            _close(Draft(series_id, modality, tuple(own), (*time, "y", "x", *colour), grid, faults, facts))
+        )
     return out
 
 
@@ -168,7 +171,9 @@ def _close(draft: Draft) -> Series:
     slices = [f.slice() for f in frames]
     if any(f.rescale_is_broken for f in frames):
         name = next(f for f in frames if f.rescale_is_broken).header.path.name
-        faults.append(Fault("value.unknown_rescale", f"{name}: RescaleSlope or RescaleIntercept is no usable number"))
+        faults.append(
+            Fault("value.unknown_rescale", f"{name}: RescaleSlope or RescaleIntercept is no usable number")
+        )
         facts.pop("RescaleSlope", None)
         slices = [replace(s, slope=1.0, intercept=0.0) for s in slices]
     if frames[0].stored.photometric == "MONOCHROME1":
@@ -211,7 +216,10 @@ def _short_name(draft: Draft) -> str:
 def _quantity(modality: str, facts: Mapping[str, Any]) -> Quantity:
     known = of_dicom(str(facts.get("Modality", "")))
     if known is None or known.code != modality:
-        colour = int(facts.get("SamplesPerPixel", 1)) > 1 or facts.get("PhotometricInterpretation") == "PALETTE COLOR"
+        colour = (
+            int(facts.get("SamplesPerPixel", 1)) > 1
+            or facts.get("PhotometricInterpretation") == "PALETTE COLOR"
+        )
         return Quantity.RGB if colour else Quantity.ARBITRARY
     return known.stored(facts)
 
@@ -231,11 +239,21 @@ def series_facts(frames: Sequence[Frame]) -> dict[str, Any]:
         facts.update(earliest(headers))
     facts["missing_in"] = lacking if facts.get("Modality") == "PT" else {}
     facts["SOPInstanceUIDs"] = [str(h.get("SOPInstanceUID") or "") for h in headers]
-    facts["frame_numbers"] = [f.index + 1 for f in frames]
+    if first.stored.frames > 1:
+        facts["frame_numbers"] = [f.index + 1 for f in frames]
+    _note_padding(facts, frames)
     time = _frame_time_ms(first)
     if time is not None:
         facts["frame_time_ms"] = time
     return facts
+
+
+def _note_padding(facts: dict[str, Any], frames: Sequence[Frame]) -> None:
+    """Pixels outside the field of view keep their value; ``padding_value`` is it after the rescale."""
+    padding = facts.get("PixelPaddingValue")
+    if isinstance(padding, int) and len({f.rescale for f in frames}) == 1:
+        slope, intercept = frames[0].rescale or (1.0, 0.0)
+        facts["padding_value"] = padding * slope + intercept
 
 
 def _frame_time_ms(frame: Frame) -> float | list[float] | None:
@@ -257,7 +275,7 @@ def _load(draft: Draft, slices: Sequence[Slice]) -> Image:
     pixels: Pixels = stack_pixels(slices, single=draft.axes[0] == "y")
     if len(slices) == 1 and draft.axes[0] == "z":
         pixels = stack_pixels(slices)
-    assert draft.grid is not None and draft.facts is not None  # noqa: S101  refused ones never come here
+    assert draft.grid is not None and draft.facts is not None
     image = Image(
         pixels,
         draft.grid,
@@ -282,7 +300,9 @@ def _finite(image: Image) -> Image:
     value = image.quantity.outside
     mended = np.where(broken, np.array(value, array.dtype), array)
     fault = Fault("value.not_finite", f"{image.name}: {count} of {array.size} values, set to {value:g}")
-    return replace(image, pixels=ArrayPixels(mended), steps=(*image.steps, f"{count} values set to {value:g}")).with_fault(fault)
+    return replace(
+        image, pixels=ArrayPixels(mended), steps=(*image.steps, f"{count} values set to {value:g}")
+    ).with_fault(fault)
 
 
 def _load_even(draft: Draft, stack: Stack) -> Image:
@@ -291,7 +311,9 @@ def _load_even(draft: Draft, stack: Stack) -> Image:
     slices = [f.slice() for f in stack.frames]
     shape = (len(heights), *slices[0].stored.shape)
     if int(np.prod(shape, dtype=np.float64)) * 4 > 8 << 30:
-        raise GeometryError(f"{_short_name(draft)}: even steps would take {shape}, too large", code="file.too_large")
+        raise GeometryError(
+            f"{_short_name(draft)}: even steps would take {shape}, too large", code="file.too_large"
+        )
     source = LazyPixels.read(stack_pixels(slices)).astype(np.float32)
     upper = np.clip(np.searchsorted(stack.heights, heights), 1, len(stack.heights) - 1)
     span = stack.heights[upper] - stack.heights[upper - 1]

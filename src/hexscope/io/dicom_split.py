@@ -1,7 +1,7 @@
 """What belongs together: the frames of one DICOM series, parted so that no two kinds are ever stacked.
 
-Size, spacing, frame of reference and orientation always part. Echo, phase, time and their like part only where a
-place is taken more than once: many of those words differ from slice to slice of one plain volume.
+Size, spacing, frame of reference and orientation always part. Echo, phase, time and their like part only
+where a place is taken more than once: many of those words differ from slice to slice of one plain volume.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DISTINGUISHING = (
     ("AcquisitionTime", "time"),
     ("ContentTime", "time"),
 )
-#: These may be matched by rank: the k-th of each place makes volume k, though the values differ from place to place.
+#: These may be matched by rank: the k-th of each place makes volume k, though values differ between places.
 _RANKED = ("trigger", "time", "acquisition", "t")
 #: A frame of another orientation that is alone beside this many others is a scout.
 _SCOUT_BESIDE = 3
@@ -82,7 +82,7 @@ def split_placed(frames: Sequence[Frame]) -> list[Part]:
 
 def is_localizer(frame: Frame) -> bool:
     """Scouts say so in the third value of Image Type (PS3.3 C.8.2.1.1.1, C.8.3.1.1.1)."""
-    return "LOCALIZER" in str(frame.get("ImageType")).upper()
+    return "LOCALIZER" in f"{frame.get('ImageType')} {frame.get('FrameType')}".upper()
 
 
 def _scout(frames: Sequence[Frame], why: str) -> Part:
@@ -157,7 +157,9 @@ def _by_occupancy(part: Part) -> list[Part]:
             for value, frames in groups:
                 told = f"{len(groups)} values of {keyword}; this one is {value}"
                 faults = tuple(f for f in part.faults if f.code != "series.split" or keyword not in f.detail)
-                split = Part(tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told)))
+                split = Part(
+                    tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told))
+                )
                 out.extend(_by_occupancy(split))
             return out
     return [_conflicting(part, taken)]
@@ -173,11 +175,15 @@ def _explained(taken: Sequence[Sequence[Frame]], keyword: str, word: str) -> lis
     for place in taken:
         for value, frames in _values(place, keyword).items():
             by_value[value].append(frames)
-    if None not in by_value and 1 < len(by_value) and all(
-        2 * len(group) >= len(taken) and max(map(len, group)) < most for group in by_value.values()
+    if (
+        None not in by_value
+        and len(by_value) > 1
+        and all(2 * len(group) >= len(taken) and max(map(len, group)) < most for group in by_value.values())
     ):
         names = _names(list(by_value))
-        return [(names[v], [f for frames in by_value[v] for f in frames]) for v in sorted(by_value, key=_in_order)]
+        return [
+            (names[v], [f for frames in by_value[v] for f in frames]) for v in sorted(by_value, key=_in_order)
+        ]
     if word in _RANKED and all(len(p) == most for p in taken):
         return _ranked(taken, keyword, most)
     return []
@@ -237,7 +243,9 @@ def _are_equal(place: Sequence[Frame]) -> bool:
 
 def _without_copies(part: Part, taken: Sequence[Sequence[Frame]]) -> Part:
     copies = [f for place in taken for f in place[1:]]
-    told = f"{len(copies)} copies were left out: {copies[0].header.path.name}" + (" …" if len(copies) > 1 else "")
+    told = f"{len(copies)} copies were left out: {copies[0].header.path.name}" + (
+        " …" if len(copies) > 1 else ""
+    )
     return replace(
         part,
         frames=tuple(p[0] for p in taken),
@@ -251,5 +259,5 @@ def _conflicting(part: Part, taken: Sequence[Sequence[Frame]]) -> Part:
     if not differing:
         return _without_copies(part, taken)
     names = " and ".join(f.header.path.name for f in differing[0][:2])
-    told = f"{len(differing)} places are taken by differing slices that nothing in the header tells apart: {names}"
+    told = f"{len(differing)} places hold differing slices that nothing in the header tells apart: {names}"
     return replace(part, faults=(*part.faults, Fault("geometry.conflicting_slice", told)))

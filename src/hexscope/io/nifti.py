@@ -18,10 +18,10 @@ from hexscope.core.geometry import Array, Grid, flip_lps_ras, reverse_axes
 from hexscope.core.image import Image, Mask
 from hexscope.core.pixels import ArrayPixels, LazyPixels, Region
 from hexscope.core.quantity import Quantity
-from hexscope.core.results import Audited
-from hexscope.errors import FormatError, GeometryError, HexscopeError
+from hexscope.errors import FormatError, GeometryError
 from hexscope.io.comment import labels_of
 from hexscope.io.nifti_write import read_comment, save_nifti
+from hexscope.io.scanning import LARGEST_RATIO, scan_each
 from hexscope.io.series import Inventory, Series
 
 __all__ = ["NIFTI", "NiftiFormat", "save_nifti"]
@@ -29,8 +29,6 @@ __all__ = ["NIFTI", "NiftiFormat", "save_nifti"]
 _MAGIC_1 = (b"n+1\0", b"ni1\0")
 _MAGIC_2 = (b"n+2\0", b"ni2\0")
 _TO_MM = {"mm": 1.0, "micron": 1e-3, "meter": 1e3}
-#: Deflate cannot do better than this (RFC 1951); a larger promise is a lie.
-_LARGEST_GZIP_RATIO = 1040
 #: sform and qform are the same where no corner differs by more than this part of the smallest spacing.
 _SAME_FORM = 0.05
 #: Files of floats up to this size are looked through for NaN when loaded; larger ones are mended as they are read.
@@ -53,18 +51,7 @@ class NiftiFormat:
         return head[344:348] in _MAGIC_1 or head[4:8] in _MAGIC_2
 
     def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
-        series: list[Series] = []
-        others: list[Audited] = []
-        for done, path in enumerate(paths, start=1):
-            try:
-                if path.suffix.lower() != ".img":
-                    series.append(_series(NiftiFile(path)))
-            except HexscopeError as error:
-                fault = Fault(error.code or "file.unreadable", str(error))
-                others.append(Audited(str(path), False, fault.kind.verdict, (fault,)))
-            if progress is not None:
-                progress(done)
-        return Inventory(tuple(series), tuple(others))
+        return scan_each(paths, _series, progress)
 
 
 NIFTI = NiftiFormat()
@@ -129,7 +116,7 @@ class NiftiFile:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         try:
-            kind = np.dtype(self.header.get_data_dtype())
+            kind: np.dtype[Any] = np.dtype(self.header.get_data_dtype())
         except Exception as error:  # an unknown code raises whatever nibabel finds first
             raise FormatError(f"{self.path.name}: datatype {self.header['datatype']} is unknown") from error
         if (
@@ -161,7 +148,7 @@ class NiftiFile:
     @property
     def bytes_possible(self) -> int:
         size = self.data_path.stat().st_size
-        return size * _LARGEST_GZIP_RATIO if self.is_zipped else size
+        return size * LARGEST_RATIO if self.is_zipped else size
 
     @cached_property
     def scaling(self) -> tuple[float, float] | None:
@@ -282,7 +269,7 @@ class NiftiFile:
         """As stored; scaled numbers are float32, or float64 where 24 bits would not hold them."""
         if self.dtype.kind == "V":
             return np.dtype(np.uint8)
-        native = self.dtype.newbyteorder("=")
+        native: np.dtype[Any] = self.dtype.newbyteorder("=")
         if self.scaling is None:
             return native if native.itemsize <= 8 else np.dtype(np.float64)
         return np.dtype(np.float32 if native.itemsize <= 2 or native == np.float32 else np.float64)
@@ -326,7 +313,10 @@ class NiftiFile:
         return 0 if self.dtype.kind != "f" else int(np.size(self._stored) - np.isfinite(self._stored).sum())
 
 
-def _series(file: NiftiFile) -> Series:
+def _series(path: Path) -> Series | None:
+    if path.suffix.lower() == ".img":
+        return None  # the data of the header beside it
+    file = NiftiFile(path)
     is_mask = file.comment.get("kind") == "mask"
     files = (str(file.path),) if file.data_path == file.path else (str(file.path), str(file.data_path))
     return Series(

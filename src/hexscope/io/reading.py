@@ -11,11 +11,12 @@ from pathlib import Path
 from hexscope.core.faults import Fault
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
+from hexscope.core.quantity import Quantity
 from hexscope.core.results import Audited
 from hexscope.errors import AmbiguousSeries, FormatError, GeometryError, HexscopeError, InputError, UsageError
 from hexscope.io.formats import FORMATS
 from hexscope.io.series import Format, Inventory, Series
-from hexscope.modality import of_code
+from hexscope.modality import named, of_code
 
 Progress = Callable[[int, int], object]
 
@@ -153,12 +154,15 @@ def read(
     path: str | Path,
     *,
     spacing_mm: Sequence[float] | None = None,
+    kind: str | None = None,
     even: bool = False,
     on: Image | Grid | None = None,
 ) -> Image | Mask:
     """The image or mask at ``path``: a file, a folder of one series, or ``PATH#SERIES``.
 
     spacing_mm  (z, y, x) or (y, x), for a file that does not say; refused where the file does
+    kind        "CT:HU", "PT:SUVbw", "US" …: modality and quantity of a file that names none (NIfTI, PNG), as the user
+                vouches; refused where the file says otherwise
     even        resample uneven slices, or fill a missing one, by interpolation; without it they are refused
     on          the grid on which contours (RTSTRUCT) or a SEG are wanted; contours also look for the series they
                 were drawn on in the same folder
@@ -175,7 +179,21 @@ def read(
     if series.kind == "mask":
         return open_mask(series, found, on)
     image = open_series(series, even=even)
-    return image if spacing_mm is None else image.calibrated(spacing_mm)
+    if spacing_mm is not None:
+        image = image.calibrated(spacing_mm)
+    return image if kind is None else _declared(image, kind)
+
+
+def _declared(image: Image, kind: str) -> Image:
+    """The image with the modality and quantity that the user vouches for."""
+    code, _, quantity = kind.partition(":")
+    modality = named(code)
+    wanted = Quantity.named(quantity) if quantity else image.quantity
+    for said, word in ((image.modality, modality.code), (image.quantity, wanted)):
+        if said not in ("OT", Quantity.ARBITRARY, word):
+            raise UsageError(f"{image.name} says that it is {said}; {word} was declared. Leave the declaration out")
+    step = f"declared {modality.code} in {wanted.value} by the user"
+    return replace(image, modality=modality.code, quantity=wanted, steps=(*image.steps, step))
 
 
 def open_series(series: Series, *, even: bool = False) -> Image:
@@ -208,9 +226,9 @@ def open_mask(series: Series, found: Inventory, on: Image | Grid | None = None) 
     return mask
 
 
-def read_image(path: str | Path, **options: object) -> Image:
+def read_image(path: str | Path, *, kind: str | None = None) -> Image:
     """``read`` where only an image will do."""
-    thing = read(path, **options)  # type: ignore[arg-type]
+    thing = read(path, kind=kind)
     if not isinstance(thing, Image):
         raise UsageError(f"{path} is a mask; an image is needed here")
     return thing

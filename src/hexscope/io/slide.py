@@ -15,16 +15,16 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.pixels import PyramidPixels
 from hexscope.core.quantity import Quantity
-from hexscope.core.results import Audited
-from hexscope.errors import FormatError, HexscopeError, UsageError
+from hexscope.errors import FormatError, UsageError
 from hexscope.io.files import atomic_write
+from hexscope.io.scanning import scan_each
 from hexscope.io.series import Inventory, Series
 from hexscope.io.slide_dicom import scan_dicom_slide
 from hexscope.io.slide_sources import OpenslideSource, Source, TiffSource, rgb_series
+from hexscope.io.tiff import MAGIC, check_complete, opened
 
 __all__ = ["SLIDE", "SlideFormat", "save_pyramid", "scan_dicom_slide", "slide_series"]
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TILE = 256
 _COARSEST = 512  # a pyramid ends where its longer side is at most this
 
@@ -35,28 +35,19 @@ class SlideFormat:
     name = "slide"
 
     def sniff(self, head: bytes, path: Path) -> bool:
-        return head[:4] in _TIFF_MAGIC and _opener(path) is not None
+        return head[:4] in MAGIC and _opener(path) is not None
 
     def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
-        series: list[Series] = []
-        others: list[Audited] = []
-        for done, path in enumerate(paths, start=1):
-            try:
-                _check_complete(path)
-                opener = _opener(path) or TiffSource
-                source = opener(path)
-                series.append(
-                    slide_series(partial(opener, path), source, path.name, (str(path),), self.name, {})
-                )
-            except HexscopeError as error:
-                fault = Fault(error.code or "file.unreadable", str(error))
-                others.append(Audited(str(path), False, fault.kind.verdict, (fault,)))
-            if progress is not None:
-                progress(done)
-        return Inventory(tuple(series), tuple(others))
+        return scan_each(paths, _series, progress)
 
 
 SLIDE = SlideFormat()
+
+
+def _series(path: Path) -> Series:
+    check_complete(path)
+    opener = _opener(path) or TiffSource
+    return slide_series(partial(opener, path), opener(path), path.name, (str(path),), SLIDE.name, {})
 
 
 def slide_series(
@@ -93,42 +84,21 @@ def slide_series(
 def _opener(path: Path) -> Callable[[Path], Source] | None:
     """How to open a TIFF as a slide; None where it is a plain picture."""
     import openslide
-    import tifffile
 
     vendor = openslide.OpenSlide.detect_format(str(path))
     if vendor not in (None, "generic-tiff"):
         return OpenslideSource
     try:
-        with tifffile.TiffFile(path) as file:
+        with opened(path) as file:
             series = rgb_series(file)
             if series is None:
                 return None
             if file.is_ome or (len(series.levels) > 1 and series.keyframe.subifds):
                 return TiffSource
             tiled = bool(series.keyframe.is_tiled)
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError):
+    except FormatError:
         return None
     return OpenslideSource if vendor and tiled else None
-
-
-def _check_complete(path: Path) -> None:
-    """Raise FormatError where a page's data would end behind the file's end."""
-    import tifffile
-
-    size = path.stat().st_size
-    try:
-        with tifffile.TiffFile(path) as file:
-            ends = [
-                max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False))
-                for page in file.pages
-                if page.dataoffsets
-            ]
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
-        raise FormatError(f"{path.name} is no sound TIFF ({error})", code="file.unreadable") from error
-    if ends and max(ends) > size:
-        raise FormatError(
-            f"{path.name} has {size} bytes; its pixels reach to byte {max(ends)}", code="file.truncated"
-        )
 
 
 def save_pyramid(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hexscope.core.pixels import Region
 from hexscope.errors import FormatError
+from hexscope.io.tiff import open_tiff
 
 #: Microns per pixel that a microscope slide can have; a resolution outside is meant for a printer.
 PLAUSIBLE_MICRONS = (0.02, 40.0)
@@ -115,23 +116,16 @@ class TiffSource:
     steps: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
-        import tifffile
-
         self._path = path
         self._lock = threading.Lock()
-        try:
-            self._file = tifffile.TiffFile(path)
-            series = rgb_series(self._file)
-        except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
-            raise FormatError(
-                f"{path.name} cannot be opened as a slide ({error})", code="file.unreadable"
-            ) from error
+        self._file = open_tiff(path)
+        series = rgb_series(self._file)
         if series is None:
             raise FormatError(f"{path.name} holds no RGB picture of 8 bits a channel", code="file.unreadable")
         self._pages = [level.keyframe for level in series.levels]
         self.levels = tuple((page.imagelength, page.imagewidth, 3) for page in self._pages)
         self.description = "OME-TIFF slide" if self._file.ome_metadata else "TIFF slide"
-        self.spacing_mm = _ome_spacing_mm(self._file.ome_metadata) or tiff_spacing_mm(self._pages[0])
+        self.spacing_mm = ome_spacing_mm(self._file.ome_metadata) or tiff_spacing_mm(self._pages[0])
 
     def read(self, region: Region, level: int) -> NDArray[np.uint8]:
         page = self._pages[level]
@@ -180,7 +174,7 @@ def tiff_spacing_mm(page: Any) -> tuple[float, float] | None:
     return plausible_spacing_mm(y, x)
 
 
-def _ome_spacing_mm(metadata: str | None) -> tuple[float, float] | None:
+def ome_spacing_mm(metadata: str | None) -> tuple[float, float] | None:
     """PhysicalSizeX and Y of the first image of OME-XML; µm where no unit stands, as its schema says."""
     if not metadata:
         return None

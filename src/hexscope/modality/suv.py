@@ -2,7 +2,7 @@
 
 SUV = A [Bq/ml] · size / dose [Bq]; size is body weight in g (SUVbw), lean mass (SUVlbm), ideal weight
 (SUVibw) or body surface in cm² (SUVbsa). Boellaard et al. 2015, doi:10.1007/s00259-014-2961-x; QIBA
-FDG-PET/CT profile. Any two SUVs of one scan differ by the ratio of their sizes; the dose cancels. Nothing missing is made up.
+FDG-PET/CT profile. Any two SUVs of one scan differ by the ratio of their sizes; the dose cancels.
 """
 
 from __future__ import annotations

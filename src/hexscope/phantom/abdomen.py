@@ -1,19 +1,19 @@
-"""The organs of the upper belly: liver, gallbladder, spleen, stomach, pancreas, bowel, kidneys, and the muscles beside the spine."""
+"""The organs of the upper belly, and the muscles beside the spine."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .shape import Both, Ellipsoid, Half, Layer, Vector, tube, turned
-from .tissue import Tissue
-from .trunk import below_diaphragm
+from hexscope.phantom.shape import Both, Ellipsoid, Half, Layer, Vector, tube, turned
+from hexscope.phantom.tissue import Tissue
+from hexscope.phantom.trunk import below_diaphragm
 
 _GAS_LEVEL = 46.0
 """The patient lies on the back: gas rises to the front of stomach and gut, there where y < -46 mm."""
 
 
 def liver_layers() -> list[Layer]:
-    """The liver (right, under the dome of the diaphragm, a thin left lobe across the middle) and the gallbladder beneath it."""
+    """The liver: right lobe under the dome of the diaphragm, thin left lobe across the middle."""
     dome = below_diaphragm(4.0)
     right = Ellipsoid((-70.0, -6.0, -72.0), (70.0, 84.0, 80.0), turned((14.0, 0.0, 12.0)), 2.4)
     tip = Ellipsoid((-94.0, -14.0, -126.0), (32.0, 48.0, 42.0), turned((0.0, 8.0, 0.0)))
@@ -26,12 +26,30 @@ def liver_layers() -> list[Layer]:
 
 def stomach_and_spleen_layers() -> list[Layer]:
     """Spleen (left, behind), stomach with its fluid and gas, pancreas across the middle."""
-    path = np.array([[58.0, 12.0, -44.0], [66.0, -18.0, -66.0], [56.0, -48.0, -98.0], [20.0, -60.0, -120.0], [-18.0, -46.0, -112.0]])
+    path = np.array(
+        [
+            [58.0, 12.0, -44.0],
+            [66.0, -18.0, -66.0],
+            [56.0, -48.0, -98.0],
+            [20.0, -60.0, -120.0],
+            [-18.0, -46.0, -112.0],
+        ]
+    )
     radii = np.array([30.0, 31.0, 25.0, 18.0, 11.0])
     dome = below_diaphragm(5.0)
     spleen = Ellipsoid((102.0, 36.0, -66.0), (25.0, 42.0, 52.0), turned((24.0, 10.0, -28.0)), 2.2)
-    pancreas = np.array([[-24.0, -22.0, -124.0], [-8.0, -26.0, -110.0], [14.0, -12.0, -102.0], [46.0, 10.0, -92.0], [76.0, 26.0, -80.0]])
-    layers = [Layer(Tissue.PANCREAS, piece) for piece in tube(pancreas, np.array([13.0, 11.0, 9.0, 10.0, 6.0]))]
+    pancreas = np.array(
+        [
+            [-24.0, -22.0, -124.0],
+            [-8.0, -26.0, -110.0],
+            [14.0, -12.0, -102.0],
+            [46.0, 10.0, -92.0],
+            [76.0, 26.0, -80.0],
+        ]
+    )
+    layers = [
+        Layer(Tissue.PANCREAS, piece) for piece in tube(pancreas, np.array([13.0, 11.0, 9.0, 10.0, 6.0]))
+    ]
     layers.append(Layer(Tissue.SPLEEN, Both((spleen, dome))))
     layers += [Layer(Tissue.STOMACH_WALL, Both((piece, dome))) for piece in tube(path, radii)]
     inner = tube(path, radii - 4.0)
@@ -43,11 +61,16 @@ def stomach_and_spleen_layers() -> list[Layer]:
 
 def gallbladder_layers() -> list[Layer]:
     """The gallbladder, a dark pear under the liver."""
-    return [Layer(Tissue.GALLBLADDER, Ellipsoid((-46.0, -58.0, -116.0), (14.0, 17.0, 27.0), turned((-20.0, 12.0, 0.0))))]
+    return [
+        Layer(
+            Tissue.GALLBLADDER,
+            Ellipsoid((-46.0, -58.0, -116.0), (14.0, 17.0, 27.0), turned((-20.0, 12.0, 0.0))),
+        )
+    ]
 
 
 def _kidney(label: Tissue, centre: Vector, side: float) -> list[Layer]:
-    """Fat around the kidney, the kidney, its sinus of fat with the renal pelvis opening towards the middle."""
+    """Fat around the kidney, the kidney, and in its sinus of fat the pelvis, opening inwards."""
     tilt = turned((-6.0, -12.0 * side, 24.0 * side))
     x, y, z = centre
     return [
@@ -68,7 +91,9 @@ def back_muscle_layers() -> list[Layer]:
     """The loin muscles on both sides of the spine and the crura of the diaphragm, painted on fat only."""
     layers = []
     for side in (-1.0, 1.0):
-        loin = np.array([[24.0 * side, 40.0, -98.0], [32.0 * side, 36.0, -150.0], [40.0 * side, 30.0, -240.0]])
+        loin = np.array(
+            [[24.0 * side, 40.0, -98.0], [32.0 * side, 36.0, -150.0], [40.0 * side, 30.0, -240.0]]
+        )
         crus = np.array([[10.0 * side, 24.0, -40.0], [12.0 * side, 20.0, -110.0]])
         pieces = tube(loin, np.array([6.0, 16.0, 25.0])) + tube(crus, np.array([6.0, 5.0]))
         layers += [Layer(Tissue.MUSCLE, piece, over=(Tissue.FAT,)) for piece in pieces]
@@ -100,7 +125,9 @@ def bowel_layers(rng: np.random.Generator) -> list[Layer]:
         ]
     )
     steps = np.linspace(0.0, len(corners) - 1.0, 64)
-    large = np.stack([np.interp(steps, np.arange(len(corners)), corners[:, axis]) for axis in range(3)], axis=1)
+    large = np.stack(
+        [np.interp(steps, np.arange(len(corners)), corners[:, axis]) for axis in range(3)], axis=1
+    )
     bulges = 17.0 + 3.0 * np.sin(np.arange(64) * 1.9 + rng.uniform(0.0, 6.0))
     layers = _gut(large, bulges, -52.0, (Tissue.FAT,))
     turns = np.linspace(0.0, 1.0, 70)

@@ -1,7 +1,8 @@
-"""The digital patient: what each point of one synthetic torso is made of. No part of it was taken from a person.
+"""The digital patient: what each point of one synthetic torso is made of. It is no person's.
 
-World is LPS millimetres in the frame of the CT: x towards the patient's left, y towards the back, z towards the head.
-The torso is a list of layers painted one over the other, bent by a gentle smooth warp so that nothing is a plain ellipsoid.
+World is LPS millimetres in the frame of the CT: x towards the patient's left, y towards the back, z towards
+    the head. The torso is a list of layers painted one over the other, bent by a gentle smooth warp so that
+    nothing is a plain ellipsoid.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from .abdomen import (
+from hexscope.phantom.abdomen import (
     back_muscle_layers,
     bowel_layers,
     gallbladder_layers,
@@ -22,23 +23,24 @@ from .abdomen import (
     liver_layers,
     stomach_and_spleen_layers,
 )
-from .lesion import Kind, Lesion, plan_lesions
-from .shape import Layer, Points
-from .skeleton import skeleton_layers
-from .trunk import diaphragm_layers, lung_layers, wall_layers
-from .vessel import great_vessel_layers, heart_layers, liver_vessel_layers, lung_vessel_layers
+from hexscope.phantom.lesion import Kind, Lesion, plan_lesions
+from hexscope.phantom.shape import Layer, Points
+from hexscope.phantom.skeleton import skeleton_layers
+from hexscope.phantom.trunk import diaphragm_layers, lung_layers, wall_layers
+from hexscope.phantom.vessel import great_vessel_layers, heart_layers, liver_vessel_layers, lung_vessel_layers
 
 Labels = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 
 _TILE = (8, 32, 32)
-"""Voxels painted at once: small enough that most shapes miss a tile, large enough that numpy earns its keep."""
+"""Voxels painted at once: small enough that most shapes miss a tile, large enough that numpy earns its keep.
+"""
 _MOST_POINTS = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """A smooth bend of space: p + sum of `sizes` * sin(`waves` . p + `phases`), in mm; the organs are seen through it.
+    """A smooth bend of space, p + sum of `sizes` * sin(`waves` . p + `phases`): organs are seen through it.
 
     Attributes:
         waves: (k, 3) radians per mm.
@@ -61,7 +63,9 @@ def _draw_warp(rng: np.random.Generator) -> Warp:
     ways = rng.normal(0.0, 1.0, (4, 3))
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     lengths = rng.uniform(70.0, 150.0, (4, 1))
-    return Warp(ways * 2.0 * np.pi / lengths, rng.uniform(0.0, 2.0 * np.pi, 4), rng.uniform(-1.6, 1.6, (4, 3)))
+    return Warp(
+        ways * 2.0 * np.pi / lengths, rng.uniform(0.0, 2.0 * np.pi, 4), rng.uniform(-1.6, 1.6, (4, 3))
+    )
 
 
 class _Painter:
@@ -84,7 +88,14 @@ class _Painter:
             if whole[index] and layer.over is None:
                 labels[layer.shape.inside(columns)] = layer.label
                 continue
-            box = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]) & (z >= low[2]) & (z <= high[2])
+            box = (
+                (x >= low[0])
+                & (x <= high[0])
+                & (y >= low[1])
+                & (y <= high[1])
+                & (z >= low[2])
+                & (z <= high[2])
+            )
             near = np.flatnonzero(box)
             if layer.over is not None:
                 near = near[np.isin(labels[near], layer.over)]
@@ -114,7 +125,7 @@ class Patient:
         return _Painter(tuple(lesion.layer for lesion in self.lesions))
 
     def label_at(self, points_mm: NDArray[np.float64]) -> Labels:
-        """What is at each point: (..., 3) LPS mm in the CT's frame -> (...) labels (`Tissue`, or a lesion's label)."""
+        """What is at each point: (..., 3) LPS mm in the CT's frame -> (...) labels."""
         flat = points_mm.reshape(-1, 3)
         if len(flat) > _MOST_POINTS:
             parts = [self.label_at(flat[i : i + _MOST_POINTS]) for i in range(0, len(flat), _MOST_POINTS)]
@@ -138,9 +149,15 @@ class Patient:
         to_patient = affine if pose is None else pose @ affine
         labels = np.zeros(tuple(shape), dtype=np.uint8)
         for tile in _tiles(shape):
-            index = np.stack(np.mgrid[tile], axis=-1).astype(np.float64)
-            labels[tile] = self.label_at(index @ to_patient[:3, :3].T + to_patient[:3, 3])
+            labels[tile] = self.label_at(positions(to_patient, tile))
         return labels
+
+
+def positions(affine: Affine, box: tuple[slice, slice, slice]) -> NDArray[np.float64]:
+    """LPS mm of the voxel centres in a box of array indices: (z, y, x, 3)."""
+    axes = [np.arange(part.start, part.stop, dtype=np.float64) for part in box]
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    return np.asarray(index @ affine[:3, :3].T + affine[:3, 3])
 
 
 def _tiles(shape: Sequence[int]) -> Iterator[tuple[slice, slice, slice]]:
@@ -163,7 +180,9 @@ def make_patient(rng: np.random.Generator) -> Patient:
     return Patient(tuple(layers), plan_lesions(rng), _draw_warp(rng))
 
 
-def with_lesions(table: NDArray[np.float32], patient: Patient, values: dict[Kind, float]) -> NDArray[np.float32]:
+def with_lesions(
+    table: NDArray[np.float32], patient: Patient, values: dict[Kind, float]
+) -> NDArray[np.float32]:
     """A table of 256 values by label, completed with the value of each lesion by its kind."""
     full = table.copy()
     for lesion in patient.lesions:

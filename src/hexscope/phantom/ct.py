@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Patient, with_lesions
-from .lesion import Kind
-from .scan import ScanGrid, Volume, merge, sample
-from .tissue import Tissue, lookup
+from hexscope.phantom.anatomy import Patient, positions, with_lesions
+from hexscope.phantom.lesion import Kind
+from hexscope.phantom.scan import ScanGrid, Volume, merge, sample
+from hexscope.phantom.tissue import Tissue, lookup
 
-# Typical HU of soft parts, bone and air: Hounsfield scale as in DICOM PS3.3 C.11.1.1.2 (water 0, air -1000); contrast-filled
-# blood and organs as seen about 70 s after injection.
+# Typical HU of soft parts, bone and air: Hounsfield scale as in DICOM PS3.3 C.11.1.1.2 (water 0, air -1000);
+# contrast-filled blood and organs as seen about 70 s after injection.
 HOUNSFIELD = lookup(
     {
         Tissue.AIR: -1000.0,
@@ -69,7 +69,7 @@ _NOISE_HU = 11.0
 
 
 def render_ct(patient: Patient, rng: np.random.Generator) -> Volume:
-    """Scan the patient: partial volume across the slice, in-plane blur, the table, and noise with the grain of a scanner.
+    """Scan the patient: partial volume across the slice, in-plane blur, the couch, correlated noise.
 
     Returns:
         (104, 188, 252) float32 HU, cut to -1024 ... 3071 as scanners do.
@@ -83,9 +83,8 @@ def render_ct(patient: Patient, rng: np.random.Generator) -> Volume:
 
 
 def _add_table(hu: NDArray[np.float32]) -> None:
-    """Draw the couch beneath the patient, in place: a shallow carbon shell (HU about -250) filled with foam (-930)."""
-    index = np.stack(np.mgrid[0:1, 0 : hu.shape[1], 0 : hu.shape[2]], axis=-1).astype(np.float64)
-    points = index @ GRID.affine[:3, :3].T + GRID.affine[:3, 3]
+    """Draw the couch beneath the patient, in place: a carbon shell (-250 HU) filled with foam (-930 HU)."""
+    points = positions(GRID.affine, (slice(0, 1), slice(0, hu.shape[1]), slice(0, hu.shape[2])))
     x, y = points[0, :, :, 0], points[0, :, :, 1]
     top = 114.5 - (x / 62.0) ** 2 * 2.2
     bottom = 137.5 - (x / 62.0) ** 2 * 7.0
@@ -97,7 +96,7 @@ def _add_table(hu: NDArray[np.float32]) -> None:
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of standard deviation 1 whose neighbours in a slice are alike: white noise, smoothed, less its slow part."""
+    """Noise of standard deviation 1, alike among neighbours in a slice: white noise through a band."""
     white = rng.standard_normal(shape, dtype=np.float32)
     soft = gaussian_filter(white, (0.0, 0.8, 0.8))
     soft -= gaussian_filter(soft, (0.0, 2.5, 2.5))

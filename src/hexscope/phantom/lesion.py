@@ -1,4 +1,4 @@
-"""The lesions: where they are, how large, how hot. Their truth is exact, for they are not bent with the organs around them."""
+"""The lesions: where, how large, how hot. They are not bent with the organs: their truth is exact."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from .shape import Ellipsoid, Layer, Vector, turned
-from .tissue import FIRST_LESION
+from hexscope.phantom.shape import Ellipsoid, Layer, Vector, turned
+from hexscope.phantom.tissue import FIRST_LESION
 
 Kind = Literal["lung nodule", "liver lesion", "lymph node"]
 
 STATED_SIZE_MM = 8.0
-"""Lesions of this diameter or larger are to be found in PET; smaller ones drown in its point spread (see `pet`)."""
+"""Lesions of this diameter or more are to be found in PET; smaller ones drown in its point spread."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ _PLAN: tuple[tuple[str, Kind, Vector, float, float, tuple[str, ...]], ...] = (
 
 
 def plan_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
-    """The lesions of one patient: the plan, each moved by up to 2.5 mm an axis and made slightly oblong at random."""
+    """The lesions of one patient: the plan, each moved by up to 2.5 mm an axis and made slightly oblong."""
     lesions = []
     for number, (name, kind, centre, diameter, suv, seen_in) in enumerate(_PLAN):
         moved = np.asarray(centre) + rng.uniform(-2.5, 2.5, 3)

@@ -1,6 +1,6 @@
-"""Magnetic resonance of the digital patient: T1- and T2-weighted spin echo, with uneven coils and Rician noise.
+"""The MR of the digital patient: T1- and T2-weighted spin echo, uneven coils, Rician noise.
 
-The MR scanner has its own frame of reference: the patient got up, lay down again, and lies a little turned there.
+The scanner has its own frame of reference: the patient got up, lay down again, and lies a little turned.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Affine, Patient, with_lesions
-from .lesion import Kind
-from .scan import ScanGrid, Volume, merge, sample
-from .shape import turned
-from .tissue import Tissue, lookup
+from hexscope.phantom.anatomy import Affine, Patient, with_lesions
+from hexscope.phantom.lesion import Kind
+from hexscope.phantom.scan import ScanGrid, Volume, merge, sample
+from hexscope.phantom.shape import turned
+from hexscope.phantom.tissue import Tissue, lookup
 
-# T1 ms, T2 ms and proton density (water 1) at 1.5 T, rounded from Stanisz et al. 2005 (doi:10.1002/mrm.20605) and de Bazelaire
-# et al. 2004 (doi:10.1148/radiol.2303021331). Flowing blood gives almost no spin echo: its density is set low on purpose.
+# T1 ms, T2 ms and proton density (water 1) at 1.5 T, rounded from Stanisz et al. 2005 (doi:10.1002/mrm.20605)
+# and de Bazelaire et al. 2004 (doi:10.1148/radiol.2303021331). Flowing blood gives almost no spin echo: its
+# density is set low on purpose.
 _RELAXATION: dict[Tissue, tuple[float, float, float]] = {
     Tissue.AIR: (1000.0, 50.0, 0.0),
     Tissue.SKIN: (600.0, 35.0, 0.60),
@@ -81,7 +82,7 @@ _NOISE = 11.0
 
 
 def spin_echo(relaxation: tuple[float, float, float], repetition_ms: float, echo_ms: float) -> float:
-    """Signal of a spin echo, PD (1 - exp(-TR / T1)) exp(-TE / T2); Haacke et al., Magnetic Resonance Imaging, 1999, chapter 8."""
+    """Signal of a spin echo, PD (1 - exp(-TR / T1)) exp(-TE / T2) (Haacke et al., 1999, chapter 8)."""
     t1, t2, density = relaxation
     return float(density * (1.0 - np.exp(-repetition_ms / t1)) * np.exp(-echo_ms / t2))
 
@@ -90,14 +91,17 @@ def render_mr(patient: Patient, rng: np.random.Generator, sequence: Sequence, po
     """Scan the patient with one sequence.
 
     Args:
-        pose: 4x4, LPS mm of the MR scanner to LPS mm of the CT: where the patient's points were when the CT was taken.
+        pose: 4x4, LPS mm of the MR scanner to LPS mm of the CT: where the patient's points were when the CT
+            was taken.
 
     Returns:
         (z, y, x) float32 without unit, whole numbers from 0 to a few thousand.
     """
     times = (sequence.repetition_ms, sequence.echo_ms)
     table = lookup({tissue: spin_echo(values, *times) for tissue, values in _RELAXATION.items()})
-    table = with_lesions(table, patient, {kind: spin_echo(values, *times) for kind, values in _LESION_RELAXATION.items()})
+    table = with_lesions(
+        table, patient, {kind: spin_echo(values, *times) for kind, values in _LESION_RELAXATION.items()}
+    )
     clean = gaussian_filter(merge(sample(patient, sequence.grid, table, _FINE, pose), _FINE), _BLUR)
     clean *= _FULL / np.float32(np.percentile(clean, 99.0))
     clean *= _coil_field(clean.shape, rng)
@@ -119,7 +123,7 @@ def render_mr(patient: Patient, rng: np.random.Generator, sequence: Sequence, po
 
 
 def _coil_field(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The smooth factor by which the coils brighten or darken each place: exp of a random quadratic, about 0.7 to 1.4."""
+    """The factor by which the coils brighten or darken each place: exp of a quadratic, about 0.7 to 1.4."""
     axes = [np.linspace(-1.0, 1.0, size, dtype=np.float32) for size in shape]
     z, y, x = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
     a, b, c, d, e, f = rng.uniform(-0.22, 0.22, 6)

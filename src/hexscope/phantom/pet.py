@@ -1,7 +1,7 @@
 """The FDG PET of the digital patient, in SUVbw, in the frame of the CT; and the activity it stands for.
 
-A lesion is blurred by the scanner: at 5.8 mm full width at half maximum a sphere of 8 mm keeps about half its contrast, one of
-5 mm a sixth. That is why lesions under `lesion.STATED_SIZE_MM` need not be found.
+A lesion is blurred by the scanner: at 5.8 mm full width at half maximum a sphere of 8 mm keeps about half its
+contrast, one of 5 mm a sixth. That is why lesions under `lesion.STATED_SIZE_MM` need not be found.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Patient
-from .scan import ScanGrid, Volume, merge, sample
-from .tissue import Tissue, lookup
+from hexscope.phantom.anatomy import Patient
+from hexscope.phantom.scan import ScanGrid, Volume, merge, sample
+from hexscope.phantom.tissue import Tissue, lookup
 
-# SUVbw an hour after injection, rounded within the ranges of Wang et al. 2007 (doi:10.1007/s11307-006-0067-8).
+# SUVbw an hour after injection, rounded within the ranges of Wang et al. 2007
+# (doi:10.1007/s11307-006-0067-8).
 UPTAKE = lookup(
     {
         Tissue.AIR: 0.0,
@@ -54,7 +55,7 @@ UPTAKE = lookup(
 
 GRID = ScanGrid((92, 72, 100), (3.5, 4.0, 4.0), (2.6, 10.2, -30.2), np.eye(3))
 POINT_SPREAD_MM = 5.8
-"""Full width at half maximum of the whole chain; 4.9 mm before the noise, 3.1 mm after it (a smoothing filter)."""
+"""Full width at half maximum of the whole chain: 4.9 mm before the noise, 3.1 mm after it (a filter)."""
 _BEFORE_MM, _AFTER_MM = 4.9, 3.1
 _FINE = (2, 2, 2)
 _COUNTS_PER_SUV = 55.0
@@ -79,9 +80,6 @@ def render_pet(patient: Patient, rng: np.random.Generator) -> Volume:
     noisy = (counts / _COUNTS_PER_SUV).astype(np.float32)
     suv = gaussian_filter(noisy, _sigma(_AFTER_MM, GRID.spacing_mm))
     facts = {
-        "PatientWeight": WEIGHT_KG,
-        "DecayCorrection": "START",
-        "Units": "BQML",
         "CorrectedImage": ["DECY", "ATTN", "SCAT", "DTIM", "RAN", "NORM"],
         "SliceThickness": GRID.spacing_mm[0],
         "PatientPosition": "HFS",
@@ -99,10 +97,10 @@ def _blurred(patient: Patient) -> NDArray[np.float32]:
 
 
 def becquerel_per_ml(suv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Activity concentration at the start of the scan (DecayCorrection START) that gives this SUVbw; any shape, Bq/ml.
+    """Activity in Bq/ml at the start of the scan (DecayCorrection START) that gives this SUVbw; any shape.
 
-    SUVbw = activity (Bq/ml) * weight (g) / dose (Bq), the dose decayed to the start of the scan; tissue counts as 1 g/ml
-    (QIBA FDG-PET/CT profile; DICOM PS3.3 C.8.9.1.1.3).
+    SUVbw = activity (Bq/ml) * weight (g) / dose (Bq), the dose decayed to the start of the scan; tissue
+    counts as 1 g/ml (QIBA FDG-PET/CT profile; DICOM PS3.3 C.8.9.1.1.3).
     """
     dose = INJECTED_BQ * 2.0 ** (-UPTAKE_S / HALF_LIFE_S)
     return np.asarray(suv * np.float32(dose / (WEIGHT_KG * 1000.0)), dtype=np.float32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .anatomy import Affine, Patient
+from hexscope.phantom.anatomy import Affine, Patient
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class ScanGrid:
         return self.refined((1, 1, 1))
 
     def refined(self, factors: tuple[int, int, int]) -> Affine:
-        """The affine of the same box with each voxel cut into `factors` (z, y, x) parts; 4x4, fine index to LPS mm."""
+        """The affine of the same box with each voxel cut into `factors` (z, y, x) parts."""
         axes = self.turn[:, ::-1] * (np.asarray(self.spacing_mm) / np.asarray(factors))
         middle = (np.asarray(self.shape) * np.asarray(factors) - 1.0) / 2.0
         affine = np.eye(4)
@@ -77,9 +77,13 @@ class ScanGrid:
 
 
 def sample(
-    patient: Patient, grid: ScanGrid, table: NDArray[np.float32], factors: tuple[int, int, int], pose: Affine | None = None
+    patient: Patient,
+    grid: ScanGrid,
+    table: NDArray[np.float32],
+    factors: tuple[int, int, int],
+    pose: Affine | None = None,
 ) -> NDArray[np.float32]:
-    """Values by label on the grid refined by `factors`: (z, y, x) float32, `factors` times as large as `grid.shape`.
+    """Values by label on the grid refined by `factors`: (z, y, x) float32.
 
     Args:
         table: 256 values, indexed by label.

@@ -1,6 +1,7 @@
-"""Shapes in space: the bricks of the anatomy. Each answers which points lie inside it, and how far it reaches.
+"""Shapes in space, the bricks of the anatomy: which points lie inside, and how far it reaches.
 
-Points are float64 arrays (n, 3) of LPS millimetres: x towards the patient's left, y towards the back, z towards the head.
+Points are float64 arrays (n, 3) of LPS millimetres: x towards the patient's left, y towards the back, z
+towards the head.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def along(direction: Vector) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
-    """A superellipsoid: sum |x_i / radius_i| ** power <= 1 in its own axes (columns of `turn`); power 2 is an ellipsoid."""
+    """sum |x_i / radius_i| ** power <= 1 along the columns of `turn`; power 2 is an ellipsoid."""
 
     centre: Vector
     radii: Vector
@@ -82,7 +83,8 @@ class Ellipsoid:
 class Segment:
     """A tapered piece of tube with round ends, from `start` to `end`; radii in mm.
 
-    `flat` (a unit vector) and `ratio` press it: distances along `flat` count `ratio` times, so that a rib is higher than thick.
+    `flat` (a unit vector) and `ratio` press it: distances along `flat` count `ratio` times, so that a rib is
+    higher than thick.
     """
 
     start: Vector
@@ -115,16 +117,18 @@ def tube(path: NDArray[np.float64], radii: NDArray[np.float64]) -> list[Segment]
     """Segments along `path` (n, 3) with a radius at each of its points (n,), both in mm."""
     places: list[Vector] = [(float(x), float(y), float(z)) for x, y, z in path]
     return [
-        Segment(places[i], places[i + 1], float(radii[i]), float(radii[i + 1])) for i in range(len(places) - 1)
+        Segment(places[i], places[i + 1], float(radii[i]), float(radii[i + 1]))
+        for i in range(len(places) - 1)
     ]
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A body of superelliptic cross-sections stacked along z: the trunk, its muscle wall, the hollow of the chest.
+    """Superelliptic cross-sections stacked along z: the trunk, its muscle wall, the hollow of the chest.
 
-    `table` has one row per height: z, half width (x), depth in front (towards -y), depth behind (towards +y), in mm, z rising.
-    Beyond its first and last height the column ends. Heights between are interpolated by a monotone cubic (PCHIP).
+    `table` has one row per height: z, half width (x), depth in front (towards -y), depth behind (towards +y),
+    in mm, z rising. Beyond its first and last height the column ends. Heights between are interpolated by a
+    monotone cubic (PCHIP).
     """
 
     table: tuple[tuple[float, float, float, float], ...]
@@ -141,7 +145,7 @@ class Column:
 
     @cached_property
     def _fine(self) -> NDArray[np.float64]:
-        """(3, n) half axes each `_STEP` mm of height, interpolated once, so that points need only a look-up."""
+        """(3, n) half axes each `_STEP` mm of height, interpolated once: points need only a look-up."""
         rows = np.asarray(self.table)
         heights = np.arange(rows[0, 0], rows[-1, 0] + _STEP, _STEP)
         found: NDArray[np.float64] = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T
@@ -161,7 +165,7 @@ class Column:
         return np.asarray(within & (z >= self.table[0][0]) & (z <= self.table[-1][0]))
 
     def surface(self, z: float, degrees: float) -> NDArray[np.float64]:
-        """The point of the wall at height `z` and angle `degrees` (0 is the left side, 90 the back, 180 the right)."""
+        """The wall at height `z` and an angle in degrees: 0 is the left side, 90 the back, 180 the right."""
         wide, front, back = self.half_axes(np.array([z]))[:, 0]
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         depth = back if sin > 0 else front
@@ -171,7 +175,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Dome:
-    """All that lies under the surface z = top - (x / spread_x)**2 - (y / spread_y)**2 about (centre_x, centre_y): half a diaphragm."""
+    """All that lies under z = top - (dx / spread_x)**2 - (dy / spread_y)**2: half a diaphragm."""
 
     top: float
     centre_x: float
@@ -243,7 +247,7 @@ class Either:
 
 @dataclass(frozen=True)
 class Layer:
-    """A shape painted with a label. Where `over` is given, only points that hold one of those labels take the paint."""
+    """A shape painted with a label, where `over` is given only on points that hold one of those labels."""
 
     label: int
     shape: Shape

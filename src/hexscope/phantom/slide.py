@@ -1,7 +1,8 @@
-"""The H&E slide of a liver lesion: a synthetic gland-forming growth in connective tissue, as a pyramid at 0.5 um per pixel.
+"""The H&E slide of a liver lesion: a synthetic growth that forms glands, at 0.5 um per pixel.
 
-Colour follows Beer-Lambert: light through the slide is white * 10 ** -(h * H + e * E) (Ruifrok and Johnston 2001, Anal Quant
-Cytol Histol 23:291), with the optical-density vectors that QuPath takes for H&E (doi:10.1038/s41598-017-17204-5).
+Colour follows Beer-Lambert: light through the slide is white * 10 ** -(h * H + e * E) (Ruifrok and Johnston
+2001, Anal Quant Cytol Histol 23:291), with the optical-density vectors that QuPath takes for H&E
+(doi:10.1038/s41598-017-17204-5).
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from .cell import Patch, gland, lymphocytes, stroma
+from hexscope.phantom.cell import Patch, gland, lymphocytes, stroma
 
 MICRONS_PER_PIXEL = 0.5
 SHAPE = (4000, 6000)
-_LEVELS = 3
-_FACTOR = 4
 _COARSE = 20
 """Pixels per node of the smooth maps (outline of the tissue, extent of the tumour)."""
 _TILE = 1024
@@ -34,31 +33,27 @@ class Slide:
     """A whole slide.
 
     Attributes:
-        levels: RGB (y, x, 3) uint8, each 4 times smaller than the one before.
-        microns_per_pixel: of the first level.
-        tissue: (y, x) bool on the grid of the last level: where tissue lies.
-        tumour: the same grid: where the malignant glands are.
+        rgb: (4000, 6000, 3) uint8.
+        microns_per_pixel: its spacing.
+        tissue: (200, 300) bool, one node for 20 x 20 pixels: where tissue lies.
+        tumour: the same nodes: where the malignant glands are.
         glands: number of glands painted, benign and malignant.
     """
 
-    levels: tuple[NDArray[np.uint8], ...]
+    rgb: NDArray[np.uint8]
     microns_per_pixel: float
     tissue: NDArray[np.bool_]
     tumour: NDArray[np.bool_]
     glands: tuple[int, int]
 
     def area_mm2(self, mask: NDArray[np.bool_]) -> float:
-        """Area in mm2 of a mask on the grid of the last level."""
-        side = self.microns_per_pixel * _FACTOR ** (len(self.levels) - 1) / 1000.0
+        """Area in mm2 of `tissue` or `tumour`."""
+        side = self.microns_per_pixel * _COARSE / 1000.0
         return float(mask.sum() * side * side)
 
 
 def render_slide(rng: np.random.Generator) -> Slide:
-    """Paint the slide: connective tissue, glands, lymphocytes, the outline; then stain it and build the pyramid.
-
-    Returns:
-        levels of (4000, 6000, 3), (1000, 1500, 3) and (250, 375, 3).
-    """
+    """Paint the slide: connective tissue, glands, lymphocytes, the outline; then stain it."""
     outline, tumour = _extents(rng)
     maps = _background(rng)
     counts = _place_patches(maps, outline, tumour, rng)
@@ -67,17 +62,13 @@ def render_slide(rng: np.random.Generator) -> Slide:
     outside = shade <= 0.0
     for stain in maps:
         stain[outside] = 0
-    levels = [_stain(maps)]
-    for _ in range(_LEVELS - 1):
-        levels.append(_shrink(levels[-1]))
-    small = _FACTOR ** (_LEVELS - 1)
-    tissue = ~outside[small // 2 :: small, small // 2 :: small]
-    mask = tissue & (_enlarge(tumour)[small // 2 :: small, small // 2 :: small] > 0.0)
-    return Slide(tuple(levels), MICRONS_PER_PIXEL, tissue, mask, counts)
+    middle = slice(_COARSE // 2, None, _COARSE)
+    tissue = ~outside[middle, middle]
+    return Slide(_stain(maps), MICRONS_PER_PIXEL, tissue, tissue & (tumour > 0.0), counts)
 
 
 def _extents(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two smooth maps of (200, 300), positive inside: the tissue (a large island and a small one), and the tumour in it."""
+    """Two smooth maps (200, 300), positive inside: the tissue (two islands), and the tumour in it."""
     rows, columns = np.mgrid[: SHAPE[0] // _COARSE, : SHAPE[1] // _COARSE].astype(np.float32)
     wobble = gaussian_filter(rng.standard_normal((2, *rows.shape), dtype=np.float32), (0.0, 9.0, 9.0))
     wobble /= wobble.std()
@@ -88,9 +79,11 @@ def _extents(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _background(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Connective tissue over the whole slide: one tile repeated, made lighter and darker by a slow map so that it does not show."""
+    """Connective tissue everywhere: one tile repeated, with a slow change of strength to hide that."""
     tile = stroma(_TILE, rng)
-    slow = gaussian_filter(rng.standard_normal((SHAPE[0] // _COARSE, SHAPE[1] // _COARSE), dtype=np.float32), 14.0)
+    slow = gaussian_filter(
+        rng.standard_normal((SHAPE[0] // _COARSE, SHAPE[1] // _COARSE), dtype=np.float32), 14.0
+    )
     gain = _enlarge(0.92 + 0.17 * slow / slow.std())
     repeats = (-(-SHAPE[0] // _TILE), -(-SHAPE[1] // _TILE))
     hematoxylin = np.tile(_bytes(tile.hematoxylin), repeats)[: SHAPE[0], : SHAPE[1]].copy()
@@ -105,7 +98,7 @@ def _place_patches(
     tumour: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Set glands on the maps, in place, crowded in the tumour and scattered elsewhere, and lymphocytes at its border."""
+    """Set glands, crowded in the tumour and scattered elsewhere, and lymphocytes at its border, in place."""
     kinds = {malignant: [gland(malignant, rng) for _ in range(12)] for malignant in (False, True)}
     counts = {False: 0, True: 0}
     taken: list[tuple[float, float, float]] = []
@@ -113,7 +106,9 @@ def _place_patches(
         node = (int(y) // _COARSE, int(x) // _COARSE)
         malignant = bool(tumour[node] > 0.0)
         room = 92.0 if malignant else 165.0
-        if outline[node] < 0.06 or any((y - v) ** 2 + (x - u) ** 2 < (room + other) ** 2 for v, u, other in taken):
+        if outline[node] < 0.06 or any(
+            (y - v) ** 2 + (x - u) ** 2 < (room + other) ** 2 for v, u, other in taken
+        ):
             continue
         taken.append((float(y), float(x), room))
         counts[malignant] += 1
@@ -125,8 +120,10 @@ def _place_patches(
     return counts[False], counts[True]
 
 
-def _stamp(maps: tuple[NDArray[np.uint8], NDArray[np.uint8]], patch: Patch, y: int, x: int, rng: np.random.Generator) -> None:
-    """Lay a patch, turned by a random quarter and perhaps mirrored, on the maps about (y, x), in place; edges are cut off."""
+def _stamp(
+    maps: tuple[NDArray[np.uint8], NDArray[np.uint8]], patch: Patch, y: int, x: int, rng: np.random.Generator
+) -> None:
+    """Lay a patch, turned and perhaps mirrored at random, on the maps about (y, x), in place."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     parts = [np.rot90(part, turns) for part in (patch.hematoxylin, patch.eosin, patch.cover)]
     if flip:
@@ -142,7 +139,7 @@ def _stamp(maps: tuple[NDArray[np.uint8], NDArray[np.uint8]], patch: Patch, y: i
 
 
 def _bytes(stain: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.clip(stain / _UNIT, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(stain / _UNIT, 0.0, 255.0), dtype=np.uint8)
 
 
 def _ragged_edge(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -163,10 +160,5 @@ def _stain(maps: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> NDArray[np.uint
     light = 10.0 ** -(density[:, None, None] * _HEMATOXYLIN + density[None, :, None] * _EOSIN)
     colours = np.rint(_WHITE * light).astype(np.uint8).reshape(-1, 3)  # one row for each pair of amounts
     pairs = maps[0].astype(np.uint16) << 8 | maps[1]
-    return colours[pairs]
-
-
-def _shrink(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The next level: the mean of each 4 x 4 pixels."""
-    image = Image.fromarray(rgb).reduce(_FACTOR)
-    return np.array(image, dtype=np.uint8)
+    found: NDArray[np.uint8] = colours[pairs]
+    return found

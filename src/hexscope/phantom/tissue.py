@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Tissue(IntEnum):
-    """What a point of the patient is made of. Values are stored as uint8; lesions follow from `FIRST_LESION` on."""
+    """What a point of the patient is made of, as uint8; lesions follow from `FIRST_LESION` on."""
 
     AIR = 0
     SKIN = 1
@@ -66,7 +66,8 @@ ORGANS: Mapping[str, tuple[Tissue, ...]] = {
     "kidney_left": (Tissue.KIDNEY_LEFT,),
     "bone": (Tissue.BONE, Tissue.MARROW),
 }
-"""The organs whose volumes the truth file states, each with the tissues it is made of (without its lesions)."""
+"""The organs whose volumes the truth file states, each with the tissues it is made of (without its lesions).
+"""
 
 
 def lookup(values: Mapping[Tissue, float]) -> NDArray[np.float32]:

@@ -5,8 +5,8 @@ All sizes are invented for this phantom, within the range of an adult; none was 
 
 from __future__ import annotations
 
-from .shape import Both, Column, Dome, Either, Ellipsoid, Half, Layer, Shape
-from .tissue import Tissue
+from hexscope.phantom.shape import Both, Column, Dome, Either, Ellipsoid, Half, Layer, Shape
+from hexscope.phantom.tissue import Tissue
 
 SKIN = Column(
     (
@@ -60,7 +60,7 @@ def inset(column: Column, mm: float) -> Column:
 
 
 def below_diaphragm(gap: float) -> Shape:
-    """The abdomen inside the chest wall, `gap` mm under the top of the diaphragm; the right dome stands higher."""
+    """The abdomen inside the chest wall, `gap` mm under the diaphragm; the right dome stands higher."""
     domes = (
         Dome(-2.0 - gap, -72.0, -8.0, 8.4, 10.2),
         Dome(-15.0 - gap, 74.0, -4.0, 8.6, 10.0),

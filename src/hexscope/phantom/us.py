@@ -1,4 +1,4 @@
-"""The liver ultrasound of the digital patient: a curved probe under the ribs, a fan, speckle, shadow behind gas and bone."""
+"""The liver ultrasound of the digital patient: a curved probe, a fan, speckle, shadow behind gas."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
-from .anatomy import Patient, with_lesions
-from .lesion import Kind
-from .scan import Plane
-from .tissue import Tissue, lookup
+from hexscope.phantom.anatomy import Patient, with_lesions
+from hexscope.phantom.lesion import Kind
+from hexscope.phantom.scan import Plane
+from hexscope.phantom.tissue import Tissue, lookup
 
 # Echo amplitude of speckle relative to liver, in dB.
 _ECHO_DB: dict[Tissue, float] = {tissue: -3.0 for tissue in Tissue} | {
@@ -36,8 +36,9 @@ _ECHO_DB: dict[Tissue, float] = {tissue: -3.0 for tissue in Tissue} | {
 }
 _LESION_DB: dict[Kind, float] = {"lung nodule": -8.0, "liver lesion": -11.0, "lymph node": -8.0}
 
-# Attenuation in dB per cm, there and back at 3.5 MHz; soft tissue about 0.5 dB/cm/MHz one way (Szabo, Diagnostic Ultrasound
-# Imaging, 2nd ed. 2014, appendix B). The time-gain curve of the device makes up for soft tissue.
+# Attenuation in dB per cm, there and back at 3.5 MHz; soft tissue about 0.5 dB/cm/MHz one way (Szabo,
+# Diagnostic Ultrasound Imaging, 2nd ed. 2014, appendix B). The time-gain curve of the device makes up for
+# soft tissue.
 _SOFT_DB_CM = 3.5
 _LOSS_DB_CM: dict[Tissue, float] = {tissue: _SOFT_DB_CM for tissue in Tissue} | {
     Tissue.MUSCLE: 4.2,
@@ -106,7 +107,7 @@ _RANGE_DB = (-36.0, 14.0)
 
 
 def aim(patient: Patient) -> Fan:
-    """Set the probe on the skin under the right ribs, pointing at the lesion in the left lobe of the liver."""
+    """Set the probe on the skin below the ribs, pointing at the lesion in the left lobe of the liver."""
     target = np.array(next(lesion.centre_mm for lesion in patient.lesions if lesion.name == "liver_left"))
     down = np.array([0.10, 0.80, 0.59])
     down /= np.linalg.norm(down)
@@ -120,7 +121,8 @@ def render_us(patient: Patient, rng: np.random.Generator) -> Plane:
     """Scan the liver.
 
     Returns:
-        (560, 760) uint8: the fan on black, a grey wedge and depth ticks beside it, as devices draw them; 0.3 mm a pixel.
+        (560, 760) uint8: the fan on black, a grey wedge and depth ticks beside it, as devices draw them; 0.3
+        mm a pixel.
     """
     fan = aim(patient)
     depths = np.arange(0.0, fan.depth_mm, _STEP_MM)
@@ -138,17 +140,19 @@ def render_us(patient: Patient, rng: np.random.Generator) -> Plane:
 
 
 def _echoes(labels: NDArray[np.uint8], patient: Patient, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Echo strength in dB on the (depth, beam) grid: speckle, reflecting borders, and what attenuation leaves of them.
+    """Echo strength in dB on the (depth, beam) grid: speckle and borders, less what attenuation takes.
 
-    Speckle is the length of a complex Gaussian field blurred by the pulse: Rayleigh distributed (Burckhardt 1978,
-    doi:10.1109/T-SU.1978.30978).
+    Speckle is the length of a complex Gaussian field blurred by the pulse: Rayleigh distributed (Burckhardt
+        1978, doi:10.1109/T-SU.1978.30978).
     """
     strength = 10.0 ** (with_lesions(lookup(_ECHO_DB), patient, _LESION_DB) / 20.0)
     normal: dict[Kind, float] = {kind: 1.64 for kind in _LESION_DB}
     impedance = with_lesions(lookup(_IMPEDANCE), patient, normal)[labels]
     soft: dict[Kind, float] = {kind: _SOFT_DB_CM for kind in _LESION_DB}
     loss = with_lesions(lookup(_LOSS_DB_CM), patient, soft)[labels] - _SOFT_DB_CM
-    scatter = strength[labels] * (1.0 + 0.22 * gaussian_filter(rng.normal(size=labels.shape), (9.0, 5.0)) * 20.0)
+    scatter = strength[labels] * (
+        1.0 + 0.22 * gaussian_filter(rng.normal(size=labels.shape), (9.0, 5.0)) * 20.0
+    )
     step = np.abs(np.diff(impedance, axis=0, prepend=impedance[:1])) / (2.0 * impedance)
     mirror = 26.0 * gaussian_filter1d(step, 1.2, axis=0) * np.exp(rng.normal(0.0, 0.3, labels.shape))
     field = scatter * (rng.normal(size=labels.shape) + 1j * rng.normal(size=labels.shape)) + mirror
@@ -182,7 +186,10 @@ def _draw_margin(picture: NDArray[np.float64], fan: Fan) -> None:
 def _pixel(fan: Fan, point: NDArray[np.float64]) -> tuple[float, float]:
     """LPS mm -> (y, x) pixel, for a point in the plane of the fan."""
     off = point - fan.contact
-    return (_TOP_ROW + float(off @ fan.down) / MM_PER_PIXEL, _MIDDLE_COLUMN + float(off @ fan.across) / MM_PER_PIXEL)
+    return (
+        _TOP_ROW + float(off @ fan.down) / MM_PER_PIXEL,
+        _MIDDLE_COLUMN + float(off @ fan.across) / MM_PER_PIXEL,
+    )
 
 
 def _facts(fan: Fan) -> dict[str, object]:
@@ -202,4 +209,4 @@ def _facts(fan: Fan) -> dict[str, object]:
         "PhysicalDeltaX": MM_PER_PIXEL / 10.0,
         "PhysicalDeltaY": MM_PER_PIXEL / 10.0,
     }
-    return {"SequenceOfUltrasoundRegions": [region], "TransducerType": "CURVED LINEAR", "BodyPartExamined": "LIVER"}
+    return {"ultrasound_regions": [region], "TransducerType": "CURVED LINEAR", "BodyPartExamined": "LIVER"}

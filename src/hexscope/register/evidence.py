@@ -95,7 +95,7 @@ def _inverse(rungs: Ladder, answer: Array, *, affine: bool) -> float:
     """How far the search from the scene's side, started at the answer's inverse, ends from where it started."""
     rung = rungs.rungs[1]
     probes = rungs.probes @ answer[:3, :3].T + answer[:3, 3]
-    backwards = np.linalg.inv(answer)
+    backwards = np.asarray(np.linalg.inv(answer), dtype=np.float64)
     samples = draw(rung.similarity.scene, rung.stage.samples, 0)
     turned = replace(
         rung,

@@ -147,7 +147,7 @@ class Similarity:
         at = rows * self.bins + columns
         cells = np.concatenate([at, at + 1, at + self.bins, at + self.bins + 1])
         weights = np.concatenate([(1 - u) * (1 - v), (1 - u) * v, u * (1 - v), u * v])
-        counts = np.bincount(cells, weights, minlength=self.bins**2)
+        counts = np.bincount(cells, weights, minlength=self.bins**2).astype(np.float64)
         return counts.reshape(self.bins, self.bins), rows, columns, u
 
 

@@ -84,7 +84,7 @@ def _scaled(array: NDArray[np.generic], quantity: Quantity) -> Floats:
         low, high = float(values.min()), float(values.max())
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
     # Counts spread with the root of their mean: the root gives faint and hot regions like contrast.
-    return np.sqrt(scaled) if _is_emission(quantity) else scaled
+    return np.asarray(np.sqrt(scaled) if _is_emission(quantity) else scaled, dtype=np.float32)
 
 
 def _is_emission(quantity: Quantity) -> bool:

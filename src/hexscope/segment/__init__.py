@@ -9,7 +9,7 @@ from hexscope.errors import NoModelError
 from hexscope.segment import body, ct_rules, fan, tissue
 from hexscope.segment.found import Offer
 
-#: What each modality's rules offer. X-ray has no rule: nothing in a projection can be outlined by a threshold.
+#: What each modality's rules offer. X-ray has none: a threshold outlines nothing in a projection.
 RULES: Mapping[str, Offer] = {
     "CT": Offer(("body", "lung", "bone"), ct_rules.find),
     "MR": Offer(("body",), body.find),
@@ -33,7 +33,8 @@ def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
     if offer is None:
         offered = "; ".join(f"{code}: {', '.join(o.names)}" for code, o in RULES.items())
         raise NoModelError(
-            f"no rule segments {image.modality} images; rules are there for {offered}. Train a model, or pass one"
+            f"no rule segments {image.modality} images; there are rules for {offered}. "
+            "Train a model, or pass one"
         )
     names = offer.names if what is None else tuple(dict.fromkeys(what))
     unfit = [name for name in names if name not in offer.names]

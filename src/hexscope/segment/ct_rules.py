@@ -14,7 +14,7 @@ from hexscope.segment.view import Part, View, closed, filled, grown, large, open
 
 #: Half way between air (−1000) and water: where a blurred edge between the two truly lies.
 _TISSUE_HU = -500.0
-#: Aerated lung lies below, soft tissue above (Hu et al. 2001, doi:10.1109/42.929615, find it near here by iteration).
+#: Aerated lung lies below, soft tissue above; Hu et al. 2001, doi:10.1109/42.929615, come near it.
 _LUNG_HU = -400.0
 _AIRWAY_HU = -920.0
 #: Spongy bone begins about here; dense contrast medium lies above it too.
@@ -145,7 +145,7 @@ def _center_x(view: View, part: Part) -> float:
 
 
 def _bone(view: View, body: Part) -> Part:
-    """Dense pieces that hold some cortex, with their marrow. Dense contrast medium and metal look the same."""
+    """Dense pieces that hold some cortex, with marrow. Dense contrast medium and metal look the same."""
     near = view.full(grown(body, view.coarse_mm, max(view.coarse_mm)))
     dense = near & (view.array > _BONE_HU)
     voxel_ml = view.coarse_ml / float(np.prod(view.steps))

@@ -18,7 +18,7 @@ from hexscope.segment.otsu import otsu
 
 #: The mask is made on a level, or a shrunk copy of one, with no side longer than this.
 _LONGEST_SIDE = 2048
-#: Clean glass stays below, stained tissue above, whatever Otsu says of a slide that is all one or all the other.
+#: Clean glass stays below, stained tissue above, whatever Otsu says of a slide that is all one of them.
 _GLASS_OD, _TISSUE_OD = 0.05, 0.20
 #: Smaller pieces are dust and smaller holes are not lumina, in parts of the picture.
 _SPECK = 2e-4

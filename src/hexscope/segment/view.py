@@ -26,7 +26,7 @@ COARSE_MM = 2.0
 
 @dataclass(frozen=True)
 class View:
-    """The array of ``grid`` seen along the patient's axes: ``order`` transposes, ``turned`` axes are flipped."""
+    """An array along the patient's axes and its grid: ``order`` transposed it, ``turned`` axes are flipped."""
 
     array: NDArray[Any]
     grid: Grid
@@ -83,7 +83,7 @@ class View:
         return 0.0 if volume is None else volume * float(np.prod(self.steps))
 
     def refined(self, shape: Part, fine: Part, margin_mm: float) -> Part:
-        """``fine`` (full resolution) near the edge of ``shape`` (coarse), all of it further inside, none outside."""
+        """``fine`` (full resolution) near the edge of ``shape`` (coarse); inside it all, outside nothing."""
         wide = self.full(grown(shape, self.coarse_mm, margin_mm))
         core = self.full(shrunk(shape, self.coarse_mm, margin_mm))
         return np.asarray(core | (wide & fine))
@@ -121,11 +121,14 @@ def opened(part: Part, spacing_mm: Sequence[float], radius_mm: float) -> Part:
 
 def closed(part: Part, spacing_mm: Sequence[float], radius_mm: float) -> Part:
     """With gaps narrower than twice ``radius_mm`` filled."""
-    return part | shrunk(grown(part, spacing_mm, radius_mm), spacing_mm, radius_mm)
+    margin = [int(np.ceil(radius_mm / s)) + 1 for s in spacing_mm]  # room to grow beyond the image's border
+    wide = grown(np.pad(part, [(m, m) for m in margin]), spacing_mm, radius_mm)
+    back = tuple(slice(m, -m) for m in margin)
+    return np.asarray(part | shrunk(wide, spacing_mm, radius_mm)[back])
 
 
 def filled(part: Part) -> Part:
-    """Holes filled slice by slice along the first axis, so that a tube cut by the image's end is filled too."""
+    """Holes filled slice by slice along the first axis, so that a tube cut by the image is filled too."""
     return np.stack([ndimage.binary_fill_holes(plane) for plane in part])
 
 

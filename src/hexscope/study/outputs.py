@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from hexscope.core.image import Image, Mask
 from hexscope.errors import HexscopeError
-from hexscope.io import save
 from hexscope.io.dicom_write_sr import save_sr
+from hexscope.io.writing import save
 from hexscope.study.result import Case, problem
 from hexscope.study.workplace import Workplace
 

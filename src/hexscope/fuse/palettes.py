@@ -1,0 +1,64 @@
+"""Colour palettes: grey, and three that DICOM names for PET (PS3.6 Annex B, "Well-known Color Palettes")."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.errors import UsageError
+
+Bytes = NDArray[np.uint8]
+Knots = tuple[tuple[int, int], ...]
+
+#: Red, green and blue of each palette as corners (entry, value) of straight lines over its 256 entries. Between
+#: corners the standard's tables are these lines, rounded; a test compares every entry.
+_CORNERS: dict[str, tuple[Knots, Knots, Knots]] = {
+    "grey": (((0, 0), (255, 255)),) * 3,
+    "hot iron": (
+        ((0, 0), (127, 254), (129, 255), (255, 255)),
+        ((0, 0), (128, 0), (254, 252), (255, 255)),
+        ((0, 0), (191, 0), (254, 252), (255, 255)),
+    ),
+    "pet": (
+        ((0, 0), (63, 0), (64, 1), (149, 170), (150, 171), (192, 255), (255, 255)),
+        (
+            *((0, 0), (31, 62), (33, 67), (62, 125), (63, 128), (95, 64), (97, 61), (127, 1), (128, 0)),
+            *((254, 252), (255, 255)),
+        ),
+        ((0, 0), (1, 1), (128, 255), (130, 248), (192, 0), (233, 165), (235, 174), (254, 250), (255, 255)),
+    ),
+    "hot metal blue": (
+        ((0, 0), (85, 0), (102, 50), (119, 90), (153, 190), (170, 255), (255, 255)),
+        ((0, 0), (119, 0), (238, 224), (255, 255)),
+        (
+            *((0, 0), (17, 33), (42, 83), (43, 84), (76, 149), (93, 183), (94, 184), (102, 200), (119, 150)),
+            *((136, 50), (153, 0), (170, 0), (238, 200), (255, 255)),
+        ),
+    ),
+}
+
+PALETTES = tuple(_CORNERS)
+
+
+@cache
+def palette(name: str) -> Bytes:
+    """The 256 colours of a palette, (256, 3), read-only. Hyphens and underscores count as spaces.
+
+    Raises UsageError for a name that is not among ``PALETTES``.
+    """
+    wanted = name.strip().lower().replace("-", " ").replace("_", " ")
+    if wanted not in _CORNERS:
+        raise UsageError(f"unknown palette {name!r}; known are {', '.join(PALETTES)}")
+    entries = np.arange(256)
+    lines = [np.interp(entries, [e for e, _ in corners], [v for _, v in corners]) for corners in _CORNERS[wanted]]
+    table = np.floor(np.stack(lines, axis=1) + 0.5 + 1e-9).astype(np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def colours(levels: NDArray[np.floating], name: str) -> NDArray[np.float32]:
+    """Levels in 0..1 as colours, 0..255 in float, with a last axis of 3."""
+    entry = np.floor(np.asarray(levels) * 255.0 + 0.5).astype(np.uint8)
+    return palette(name)[entry].astype(np.float32)
