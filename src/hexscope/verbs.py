@@ -170,7 +170,12 @@ def detect(image: Image, **options: Any) -> Findings:
 
 
 def register(
-    fixed: Image, moving: Image, *, kind: str = "rigid", seed: int = 0, progress: Callable[[str], object] | None = None
+    fixed: Image,
+    moving: Image,
+    *,
+    kind: str = "rigid",
+    seed: int = 0,
+    progress: Callable[[str], object] | None = None,
 ) -> Transform:
     """The transform that takes moving LPS points to fixed LPS points, with its certificate."""
     from hexscope.register import register as run
@@ -179,7 +184,13 @@ def register(
 
 
 def fuse(
-    base: Image, over: Image, *, how: str = "overlay", through: Transform | None = None, force: bool = False, **look: Any
+    base: Image,
+    over: Image,
+    *,
+    how: str = "overlay",
+    through: Transform | None = None,
+    force: bool = False,
+    **look: Any,
 ) -> Fused:
     """``over`` on the grid of ``base``, both with their numbers, and the picture of both.
 

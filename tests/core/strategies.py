@@ -22,7 +22,9 @@ def transforms(draw: st.DrawFn) -> Transform:
 def grids(draw: st.DrawFn) -> Grid:
     """A volume with three unequal sides and spacings, any orientation, either handedness."""
     shape = draw(st.lists(st.integers(2, 13), min_size=3, max_size=3, unique=True))
-    spacing = draw(st.lists(st.sampled_from([0.35, 0.5, 0.7, 1.1, 2.0, 3.27, 5.0]), min_size=3, max_size=3, unique=True))
+    spacing = draw(
+        st.lists(st.sampled_from([0.35, 0.5, 0.7, 1.1, 2.0, 3.27, 5.0]), min_size=3, max_size=3, unique=True)
+    )
     pose = draw(transforms()).matrix
     affine = np.eye(4)
     affine[:3, :3] = pose[:3, :3] * np.array(spacing)

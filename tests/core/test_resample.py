@@ -56,7 +56,10 @@ def test_a_mask_stays_a_mask(oblique_grid: Grid) -> None:
     fine = resample(mask, oblique_grid.with_spacing((1.0, 0.35, 0.25)))
     assert set(np.unique(fine.array)) == {0, 3}
     assert fine.grid.voxel_volume_ml is not None and oblique_grid.voxel_volume_ml is not None
-    before, after = (labels > 0).sum() * oblique_grid.voxel_volume_ml, fine.of("node").sum() * fine.grid.voxel_volume_ml
+    before, after = (
+        (labels > 0).sum() * oblique_grid.voxel_volume_ml,
+        fine.of("node").sum() * fine.grid.voxel_volume_ml,
+    )
     assert after == pytest.approx(before, rel=0.15)
 
 
@@ -79,7 +82,9 @@ def test_frames_are_not_mixed_in_silence(oblique_ct: Image) -> None:
     other = Grid(oblique_ct.grid.shape, oblique_ct.grid.affine, frame_of_reference="1.2.3.4")
     with pytest.raises(GeometryError, match="frames of reference"):
         resample(oblique_ct, other)
-    assert np.array_equal(resample(oblique_ct, other, through=Transform(kind="identity")).array, oblique_ct.array)
+    assert np.array_equal(
+        resample(oblique_ct, other, through=Transform(kind="identity")).array, oblique_ct.array
+    )
 
 
 def test_colour_and_time_come_along(oblique_grid: Grid) -> None:

@@ -120,7 +120,9 @@ def write_stack(folder: Path, array: NDArray[Any], heights: Sequence[float], **t
     folder.mkdir(exist_ok=True)
     names = np.random.default_rng(3).permutation(len(heights))
     return [
-        ct_slice(folder / f"{names[k]:03d}", array[k], ORIGIN + NORMAL * h, InstanceNumber=len(heights) - k, **tags)
+        ct_slice(
+            folder / f"{names[k]:03d}", array[k], ORIGIN + NORMAL * h, InstanceNumber=len(heights) - k, **tags
+        )
         for k, h in enumerate(heights)
     ]
 

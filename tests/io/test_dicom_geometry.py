@@ -13,7 +13,20 @@ from hexscope.core.image import Image
 from hexscope.errors import GeometryError
 from hexscope.io.series import Series
 
-from tests.io.dicom_files import COLUMN, NORMAL, ORIGIN, ROW, SPACING, STEP, codes, ct_slice, only, scan, stack, write_stack
+from tests.io.dicom_files import (
+    COLUMN,
+    NORMAL,
+    ORIGIN,
+    ROW,
+    SPACING,
+    STEP,
+    codes,
+    ct_slice,
+    only,
+    scan,
+    stack,
+    write_stack,
+)
 
 EVEN = [STEP * k for k in range(5)]
 

@@ -47,14 +47,16 @@ def load(folder: Path) -> Image:
 
 def test_integer_rescale_stays_integer_and_exact(tmp_path: Path) -> None:
     array = RNG.integers(0, 4096, (5, 7, 11)).astype(np.uint16)
-    write_stack(tmp_path, array, [STEP * k for k in range(5)], BitsStored=12, HighBit=11, RescaleIntercept=-1024)
+    write_stack(
+        tmp_path, array, [STEP * k for k in range(5)], BitsStored=12, HighBit=11, RescaleIntercept=-1024
+    )
     image = load(tmp_path)
     assert image.array.dtype == np.int16
     np.testing.assert_array_equal(image.array, array.astype(int) - 1024)
 
 
 def test_sixteen_signed_bits_with_an_intercept_do_not_overflow(tmp_path: Path) -> None:
-    array = np.array([[-32768, 32767, 0], [5, -7, 1]], dtype=np.int16)
+    array = np.array([[-32768, 32767, 0, 2], [5, -7, 1, 9]], dtype=np.int16)
     ct_slice(tmp_path / "a", array, ORIGIN, RescaleIntercept=-1024)
     np.testing.assert_array_equal(load(tmp_path).array[0], array.astype(int) - 1024)
 
@@ -128,7 +130,11 @@ def test_a_bare_data_set_without_preamble_is_read(tmp_path: Path) -> None:
 
 def test_monochrome1_is_kept_as_stored(tmp_path: Path) -> None:
     array = RNG.integers(0, 255, (7, 11)).astype(np.uint8)
-    tags = {**pixel_tags(array), "PhotometricInterpretation": "MONOCHROME1", "ImagerPixelSpacing": [0.2, 0.15]}
+    tags = {
+        **pixel_tags(array),
+        "PhotometricInterpretation": "MONOCHROME1",
+        "ImagerPixelSpacing": [0.2, 0.15],
+    }
     save(dataset(CR, "CR"), tmp_path / "a", **tags)
     series = only(tmp_path)
     assert codes(series) == ["geometry.detector_plane", "value.inverted_polarity"]

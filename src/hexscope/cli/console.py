@@ -46,7 +46,13 @@ class Console:
         """A progress callback (done, total) that draws a bar on a terminal and stays silent elsewhere."""
         from tqdm import tqdm
 
-        bar = tqdm(desc=tr(what, self.language), unit="", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+        bar = tqdm(
+            desc=tr(what, self.language),
+            unit="",
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
 
         def tell(done: int, total: int) -> None:
             bar.total = total
@@ -58,9 +64,14 @@ class Console:
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
         """Lines of a plain table, columns aligned (a Chinese character is two columns wide)."""
-        cells = [[tr(h, self.language) for h in head], *[["" if c is None else str(c) for c in row] for row in rows]]
+        cells = [
+            [tr(h, self.language) for h in head],
+            *[["" if c is None else str(c) for c in row] for row in rows],
+        ]
         widths = [max(_width(row[i]) for row in cells) for i in range(len(head))]
-        lines = ["  ".join(c + " " * (w - _width(c)) for c, w in zip(row, widths, strict=True)) for row in cells]
+        lines = [
+            "  ".join(c + " " * (w - _width(c)) for c, w in zip(row, widths, strict=True)) for row in cells
+        ]
         return [line.rstrip() for line in lines]
 
 

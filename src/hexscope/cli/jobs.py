@@ -27,10 +27,15 @@ def study(options: Namespace, console: Console) -> int:
 
 def _study_lines(value: dict[str, Any], console: Console) -> list[str]:
     head = ("series", "modality", "verdict", "role", "quantity")
-    rows = [[s.get("description") or s["series"], s["modality"], s["verdict"], s["role"], s["quantity"]] for s in value["series"]]
+    rows = [
+        [s.get("description") or s["series"], s["modality"], s["verdict"], s["role"], s["quantity"]]
+        for s in value["series"]
+    ]
     lines = console.table(head, rows)
     for r in value["registrations"]:
-        lines.append(f"{r['moving']} -> {r['fixed']}: {r['certificate']['verdict']}; {'; '.join(r['certificate']['reasons'])}")
+        lines.append(
+            f"{r['moving']} -> {r['fixed']}: {r['certificate']['verdict']}; {'; '.join(r['certificate']['reasons'])}"
+        )
     lines.append(f"candidates: {len(value['findings'])}   refused: {len(value['refused'])}")
     lines.append(value["report"])
     return lines

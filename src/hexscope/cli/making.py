@@ -50,7 +50,10 @@ def quantify(options: Namespace, console: Console) -> int:
         "ledger": ledger,
     }
     lines = [f"{image.quantity.value}: {value['min']:.5g} ... {value['max']:.5g}, mean {value['mean']:.5g}"]
-    lines += console.table(("factor", "value", "unit", "field"), ([e[k] for k in ("name", "value", "unit", "tag")] for e in ledger))
+    lines += console.table(
+        ("factor", "value", "unit", "field"),
+        ([e[k] for k in ("name", "value", "unit", "tag")] for e in ledger),
+    )
     console.result(value, lines)
     return 0
 
@@ -83,7 +86,9 @@ def register(options: Namespace, console: Console) -> int:
 def _register_pair(fixed: str, moving: str, out: str, options: Namespace, console: Console) -> dict[str, Any]:
     fixed_image, moving_image = _image(fixed), _image(moving)
     started = process_time()
-    transform = hx.register(fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say)
+    transform = hx.register(
+        fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say
+    )
     seconds = process_time() - started
     hx.save(transform, out)
     if getattr(options, "moved", None):
@@ -103,7 +108,9 @@ def _register_table(options: Namespace, console: Console) -> int:
     with table.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     if not rows or not {"fixed", "moving"} <= set(rows[0]):
-        raise hx.UsageError(f"{table} needs the columns fixed and moving (and case); it has {list(rows[0]) if rows else []}")
+        raise hx.UsageError(
+            f"{table} needs the columns fixed and moving (and case); it has {list(rows[0]) if rows else []}"
+        )
     folder = Path(options.out)
 
     def one(index: int) -> dict[str, Any]:

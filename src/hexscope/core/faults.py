@@ -42,47 +42,163 @@ class Fault:
 _K = FaultKind
 FAULTS: dict[str, FaultKind] = {
     # ---- files
-    "file.unreadable": _K("refused", "Export the file again; its bytes do not follow its format.", "请重新导出该文件；其字节不符合格式规定。"),
-    "file.truncated": _K("refused", "Copy or export the file again; it ends before its pixels do.", "请重新拷贝或导出；文件在像素结束之前就中断了。"),
+    "file.unreadable": _K(
+        "refused",
+        "Export the file again; its bytes do not follow its format.",
+        "请重新导出该文件；其字节不符合格式规定。",
+    ),
+    "file.truncated": _K(
+        "refused",
+        "Copy or export the file again; it ends before its pixels do.",
+        "请重新拷贝或导出；文件在像素结束之前就中断了。",
+    ),
     "file.empty": _K("ignored", "Nothing to do: the file holds no bytes.", "无需处理：文件为空。"),
     "file.junk": _K("ignored", "Nothing to do: the file is not an image.", "无需处理：该文件不是图像。"),
     "file.duplicate": _K("repaired", "The second copy was left out.", "已略去重复的副本。"),
-    "file.too_large": _K("refused", "Read a part with crop(), or a coarser level.", "请用 crop() 读取局部，或读取更粗的层级。"),
-    "file.no_codec": _K("refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"),
-    "file.no_pixels": _K("ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"),
+    "file.too_large": _K(
+        "refused", "Read a part with crop(), or a coarser level.", "请用 crop() 读取局部，或读取更粗的层级。"
+    ),
+    "file.no_codec": _K(
+        "refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"
+    ),
+    "file.no_pixels": _K(
+        "ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"
+    ),
     # ---- series
-    "series.scout": _K("ignored", "Nothing to do: a scout plans the scan and measures nothing.", "无需处理：定位像只用于扫描规划。"),
-    "series.report": _K("ignored", "Nothing to do: a report or document, not an image.", "无需处理：这是报告或文档，不是图像。"),
-    "series.split": _K("repaired", "Each echo, phase or time was made a series of its own.", "每个回波、相位或时间点已拆成独立序列。"),
-    "series.mixed": _K("repaired", "Each orientation or size was made a series of its own.", "不同方位或尺寸的切片已拆成独立序列。"),
+    "series.scout": _K(
+        "ignored",
+        "Nothing to do: a scout plans the scan and measures nothing.",
+        "无需处理：定位像只用于扫描规划。",
+    ),
+    "series.report": _K(
+        "ignored",
+        "Nothing to do: a report or document, not an image.",
+        "无需处理：这是报告或文档，不是图像。",
+    ),
+    "series.split": _K(
+        "repaired",
+        "Each echo, phase or time was made a series of its own.",
+        "每个回波、相位或时间点已拆成独立序列。",
+    ),
+    "series.mixed": _K(
+        "repaired",
+        "Each orientation or size was made a series of its own.",
+        "不同方位或尺寸的切片已拆成独立序列。",
+    ),
     # ---- geometry
-    "geometry.no_spacing": _K("ok", "Pass --spacing-mm if you know it; without it sizes are given in pixels.", "若已知请用 --spacing-mm 指定；否则尺寸只以像素给出。"),
-    "geometry.no_position": _K("ok", "Positions are given in pixels; no place in the patient is known.", "位置只以像素给出；不知其在患者体内的位置。"),
-    "geometry.detector_plane": _K("ok", "Lengths are in the detector plane; the patient's are smaller by the magnification.", "长度是探测器平面上的；患者体内的长度应除以放大率。"),
-    "geometry.gantry_tilt": _K("repaired", "The tilt was kept in the affine; nothing was resampled.", "倾斜已保留在仿射矩阵中；未做重采样。"),
-    "geometry.missing_slice": _K("refused", "Find the missing file, or pass --even to have the gap filled by interpolation.", "请找回缺失的文件，或用 --even 以插值填补。"),
-    "geometry.uneven_spacing": _K("refused", "Pass --even to resample the slices onto even steps.", "请用 --even 将切片重采样为等间距。"),
-    "geometry.duplicate_slice": _K("repaired", "One of two equal slices at one place was left out.", "同一位置的两张相同切片已略去其一。"),
-    "geometry.conflicting_slice": _K("refused", "Two different slices claim one place; remove the wrong one.", "两张不同的切片占据同一位置；请删除错误的一张。"),
-    "geometry.evened": _K("repaired", "Slices were resampled onto even steps as asked.", "已按要求将切片重采样为等间距。"),
-    "geometry.bad_affine": _K("refused", "Mend the orientation or spacing in the header.", "请修正头文件中的方位或间距。"),
+    "geometry.no_spacing": _K(
+        "ok",
+        "Pass --spacing-mm if you know it; without it sizes are given in pixels.",
+        "若已知请用 --spacing-mm 指定；否则尺寸只以像素给出。",
+    ),
+    "geometry.no_position": _K(
+        "ok",
+        "Positions are given in pixels; no place in the patient is known.",
+        "位置只以像素给出；不知其在患者体内的位置。",
+    ),
+    "geometry.detector_plane": _K(
+        "ok",
+        "Lengths are in the detector plane; the patient's are smaller by the magnification.",
+        "长度是探测器平面上的；患者体内的长度应除以放大率。",
+    ),
+    "geometry.gantry_tilt": _K(
+        "repaired",
+        "The tilt was kept in the affine; nothing was resampled.",
+        "倾斜已保留在仿射矩阵中；未做重采样。",
+    ),
+    "geometry.missing_slice": _K(
+        "refused",
+        "Find the missing file, or pass --even to have the gap filled by interpolation.",
+        "请找回缺失的文件，或用 --even 以插值填补。",
+    ),
+    "geometry.uneven_spacing": _K(
+        "refused", "Pass --even to resample the slices onto even steps.", "请用 --even 将切片重采样为等间距。"
+    ),
+    "geometry.duplicate_slice": _K(
+        "repaired", "One of two equal slices at one place was left out.", "同一位置的两张相同切片已略去其一。"
+    ),
+    "geometry.conflicting_slice": _K(
+        "refused",
+        "Two different slices claim one place; remove the wrong one.",
+        "两张不同的切片占据同一位置；请删除错误的一张。",
+    ),
+    "geometry.evened": _K(
+        "repaired", "Slices were resampled onto even steps as asked.", "已按要求将切片重采样为等间距。"
+    ),
+    "geometry.bad_affine": _K(
+        "refused", "Mend the orientation or spacing in the header.", "请修正头文件中的方位或间距。"
+    ),
     "geometry.zero_spacing": _K("refused", "Mend the spacing in the header.", "请修正头文件中的间距。"),
-    "geometry.spacing_conflict": _K("refused", "Leave the spacing out, or mend the file.", "请不要另行指定间距，或修正文件。"),
-    "geometry.rounded_cosines": _K("repaired", "Direction cosines were made orthonormal again (rounded in the header).", "方向余弦已重新正交归一（头文件中被舍入）。"),
-    "geometry.differing_forms": _K("repaired", "sform was used; qform says otherwise.", "采用 sform；qform 与之不同。"),
-    "geometry.unknown_units": _K("repaired", "The file names no unit of length; mm is NIfTI's custom and was assumed.", "文件未写长度单位；按 NIfTI 惯例取毫米。"),
+    "geometry.spacing_conflict": _K(
+        "refused", "Leave the spacing out, or mend the file.", "请不要另行指定间距，或修正文件。"
+    ),
+    "geometry.rounded_cosines": _K(
+        "repaired",
+        "Direction cosines were made orthonormal again (rounded in the header).",
+        "方向余弦已重新正交归一（头文件中被舍入）。",
+    ),
+    "geometry.differing_forms": _K(
+        "repaired", "sform was used; qform says otherwise.", "采用 sform；qform 与之不同。"
+    ),
+    "geometry.unknown_units": _K(
+        "repaired",
+        "The file names no unit of length; mm is NIfTI's custom and was assumed.",
+        "文件未写长度单位；按 NIfTI 惯例取毫米。",
+    ),
     # ---- values
-    "value.not_finite": _K("repaired", "NaN and infinite voxels were set to the value of nothing.", "NaN 与无穷大的体素已置为空值。"),
-    "value.implausible": _K("ok", "Check the rescale in the header: values lie outside what this quantity can be.", "请检查头文件中的换算参数：数值超出该物理量的合理范围。"),
-    "value.missing_weight": _K("refused", "SUVbw needs PatientWeight (0010,1030). No default is assumed.", "SUVbw 需要 PatientWeight (0010,1030)，不使用任何默认值。"),
-    "value.missing_dose": _K("refused", "SUV needs RadionuclideTotalDose (0018,1074). No default is assumed.", "SUV 需要 RadionuclideTotalDose (0018,1074)，不使用任何默认值。"),
-    "value.missing_time": _K("refused", "Decay cannot be corrected without the times that the message names.", "缺少消息中指明的时间，无法做衰变校正。"),
-    "value.missing_fact": _K("refused", "Supply the header field that the message names.", "请补全消息中指明的头文件字段。"),
-    "value.no_correction": _K("refused", "SUV needs attenuation and decay corrected data (0028,0051).", "SUV 需要经衰减与衰变校正的数据 (0028,0051)。"),
-    "value.mixed_quantities": _K("refused", "Convert one of the two with quantify().", "请用 quantify() 转换其中之一。"),
-    "value.wrong_quantity": _K("refused", "Convert it with quantify(), if its header allows.", "若头文件允许，请用 quantify() 转换。"),
-    "value.inverted_polarity": _K("ok", "MONOCHROME1: values are kept as stored, pictures are shown inverted.", "MONOCHROME1：数值按原样保留，显示时反相。"),
-    "value.unknown_rescale": _K("ok", "The header gives no rescale to HU; values are kept as arbitrary.", "头文件没有到 HU 的换算；数值按任意单位保留。"),
+    "value.not_finite": _K(
+        "repaired",
+        "NaN and infinite voxels were set to the value of nothing.",
+        "NaN 与无穷大的体素已置为空值。",
+    ),
+    "value.implausible": _K(
+        "ok",
+        "Check the rescale in the header: values lie outside what this quantity can be.",
+        "请检查头文件中的换算参数：数值超出该物理量的合理范围。",
+    ),
+    "value.missing_weight": _K(
+        "refused",
+        "SUVbw needs PatientWeight (0010,1030). No default is assumed.",
+        "SUVbw 需要 PatientWeight (0010,1030)，不使用任何默认值。",
+    ),
+    "value.missing_dose": _K(
+        "refused",
+        "SUV needs RadionuclideTotalDose (0018,1074). No default is assumed.",
+        "SUV 需要 RadionuclideTotalDose (0018,1074)，不使用任何默认值。",
+    ),
+    "value.missing_time": _K(
+        "refused",
+        "Decay cannot be corrected without the times that the message names.",
+        "缺少消息中指明的时间，无法做衰变校正。",
+    ),
+    "value.missing_fact": _K(
+        "refused", "Supply the header field that the message names.", "请补全消息中指明的头文件字段。"
+    ),
+    "value.no_correction": _K(
+        "refused",
+        "SUV needs attenuation and decay corrected data (0028,0051).",
+        "SUV 需要经衰减与衰变校正的数据 (0028,0051)。",
+    ),
+    "value.mixed_quantities": _K(
+        "refused", "Convert one of the two with quantify().", "请用 quantify() 转换其中之一。"
+    ),
+    "value.wrong_quantity": _K(
+        "refused", "Convert it with quantify(), if its header allows.", "若头文件允许，请用 quantify() 转换。"
+    ),
+    "value.inverted_polarity": _K(
+        "ok",
+        "MONOCHROME1: values are kept as stored, pictures are shown inverted.",
+        "MONOCHROME1：数值按原样保留，显示时反相。",
+    ),
+    "value.unknown_rescale": _K(
+        "ok",
+        "The header gives no rescale to HU; values are kept as arbitrary.",
+        "头文件没有到 HU 的换算；数值按任意单位保留。",
+    ),
     # ---- registration
-    "registration.rejected": _K("refused", "Look at the pair; pass --force only if you trust it.", "请查看该图像对；确信无误时才使用 --force。"),
+    "registration.rejected": _K(
+        "refused",
+        "Look at the pair; pass --force only if you trust it.",
+        "请查看该图像对；确信无误时才使用 --force。",
+    ),
 }

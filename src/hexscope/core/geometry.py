@@ -87,7 +87,8 @@ class Grid:
         steps = np.linalg.norm(columns, axis=0)
         if np.any(steps <= 0) or np.linalg.matrix_rank(columns / np.where(steps > 0, steps, 1)) < n:
             raise GeometryError(
-                f"the axes of the affine are zero or parallel (steps {steps.tolist()} mm)", code="geometry.bad_affine"
+                f"the axes of the affine are zero or parallel (steps {steps.tolist()} mm)",
+                code="geometry.bad_affine",
             )
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
@@ -97,7 +98,9 @@ class Grid:
         if len(spacing) != len(self.shape):
             raise GeometryError(f"spacing {spacing} does not fit shape {self.shape}; give one value an axis")
         if not all(np.isfinite(s) and s > 0 for s in spacing):
-            raise GeometryError(f"spacing must be positive, in mm; got {spacing}", code="geometry.zero_spacing")
+            raise GeometryError(
+                f"spacing must be positive, in mm; got {spacing}", code="geometry.zero_spacing"
+            )
         object.__setattr__(self, "spacing_mm", spacing)
 
     # ---- what it says -------------------------------------------------------------------------------

@@ -225,8 +225,7 @@ def peak(values: NDArray[Any], part: Part, box: tuple[slice, ...], grid: Grid) -
     kernel = _sphere(_axes_mm(grid), PEAK_RADIUS_MM)
     reach = [n // 2 for n in kernel.shape]
     wide = tuple(
-        slice(max(s.start - r, 0), min(s.stop + r, n))
-        for s, r, n in zip(box, reach, values.shape, strict=True)
+        slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in zip(box, reach, values.shape, strict=True)
     )
     around = values[wide].astype(np.float64)
     total = ndimage.correlate(around, kernel, mode="constant")

@@ -47,7 +47,9 @@ def resample(
     if isinstance(moving, Mask):
         layers = tuple(_onto(layer, moving.grid, to, through, 0, 0.0) for layer in moving.layers)
         return replace(moving, layers=layers, grid=to, steps=(*moving.steps, step))
-    arrays = [_onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)]
+    arrays = [
+        _onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)
+    ]
     pixels = ArrayPixels(_join(arrays, moving))
     axes = _axes_on(moving, to)
     return replace(moving, pixels=pixels, grid=to, axes=axes, steps=(*moving.steps, step))
@@ -61,7 +63,9 @@ def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
             "pass through=register(fixed, moving)"
         )
     if (moving.affine is None) != (fixed.affine is None):
-        raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
+        raise GeometryError(
+            "one grid knows its place in the patient and the other does not; they cannot be joined"
+        )
     if moving.affine is None and (through is not None or moving.ndim != fixed.ndim):
         raise GeometryError("images without a position can only be resized, not moved")
 
@@ -107,7 +111,9 @@ def _onto(
     array: NDArray[Any], grid: Grid, to: Grid, through: Transform, order: int, outside: float
 ) -> NDArray[Any]:
     if grid.ndim != to.ndim:
-        raise GeometryError(f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first")
+        raise GeometryError(
+            f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first"
+        )
     matrix = index_map(grid, to, through)
     n = grid.ndim
     if grid.shape == to.shape and np.allclose(matrix, np.eye(n, n + 1), atol=1e-9):
@@ -116,7 +122,13 @@ def _onto(
     if order:
         source = _antialias(source, matrix[:, :n])
     out = ndimage.affine_transform(
-        source, matrix[:, :n], matrix[:, n], output_shape=to.shape, order=order, mode="nearest", prefilter=order > 1
+        source,
+        matrix[:, :n],
+        matrix[:, n],
+        output_shape=to.shape,
+        order=order,
+        mode="nearest",
+        prefilter=order > 1,
     )
     out[_beyond(matrix, grid.shape, to.shape)] = outside
     if order and array.dtype == np.uint8:
@@ -141,7 +153,9 @@ def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:
     sigma[np.array(array.shape) == 1] = 0.0
     if np.all(sigma < 0.05):
         return array
-    return np.asarray(ndimage.gaussian_filter(array, np.where(sigma < 0.05, 0.0, sigma), mode="nearest", truncate=3.0))
+    return np.asarray(
+        ndimage.gaussian_filter(array, np.where(sigma < 0.05, 0.0, sigma), mode="nearest", truncate=3.0)
+    )
 
 
 def upright(grid: Grid, spacing_mm: float | tuple[float, float, float] | None = None) -> Grid:
@@ -160,5 +174,3 @@ def upright(grid: Grid, spacing_mm: float | tuple[float, float, float] | None = 
     affine[:3, 3] = low[::-1]
     affine[3, 3] = 1.0
     return Grid(shape, affine, frame_of_reference=grid.frame_of_reference)
-
-

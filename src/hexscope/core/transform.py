@@ -61,8 +61,14 @@ class Transform:
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
-        if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or not np.allclose(matrix[3], [0, 0, 0, 1]):
-            raise GeometryError(f"a transform is a finite 4 × 4 matrix with last row 0 0 0 1; got {matrix.tolist()}")
+        if (
+            matrix.shape != (4, 4)
+            or not np.all(np.isfinite(matrix))
+            or not np.allclose(matrix[3], [0, 0, 0, 1])
+        ):
+            raise GeometryError(
+                f"a transform is a finite 4 × 4 matrix with last row 0 0 0 1; got {matrix.tolist()}"
+            )
         if abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
             raise GeometryError("the transform is singular: it cannot be undone")
         matrix.setflags(write=False)
@@ -102,7 +108,9 @@ class Transform:
         return np.asarray(np.linalg.norm(self.points(p) - p, axis=-1))
 
 
-def rigid(rotation_xyz_degrees: Sequence[float], translation_mm: Sequence[float], center_mm: Sequence[float]) -> Transform:
+def rigid(
+    rotation_xyz_degrees: Sequence[float], translation_mm: Sequence[float], center_mm: Sequence[float]
+) -> Transform:
     """Rotation about ``center_mm`` by angles about x, then y, then z (fixed axes), then a translation."""
     ax, ay, az = np.radians(np.asarray(rotation_xyz_degrees, dtype=np.float64))
     cx, sx, cy, sy, cz, sz = np.cos(ax), np.sin(ax), np.cos(ay), np.sin(ay), np.cos(az), np.sin(az)

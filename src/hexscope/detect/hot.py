@@ -54,26 +54,20 @@ def candidates(image: Image, rule: Threshold, minimum_ml: float) -> list[Candida
             continue
         candidate = _outlined(values[wide], hill, wide, rule, spacing)
         if candidate.part.sum() * voxel_ml >= minimum_ml:
-            border = any(
-                s.start == 0 or s.stop == n for s, n in zip(_tight(candidate), values.shape, strict=True)
-            )
+            border = any(s.start == 0 or s.stop == n for s, n in zip(_tight(candidate), values.shape, strict=True))
             found.append(Candidate(candidate.box, candidate.part, candidate.around, border))
     return found
 
 
 def _widened(box: Box, shape: tuple[int, ...], spacing: tuple[float, ...]) -> Box:
     margin = [int(np.ceil(_SHELL_MM[1] / s)) for s in spacing]
-    return tuple(
-        slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(box, margin, shape, strict=True)
-    )
+    return tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(box, margin, shape, strict=True))
 
 
 def _tight(candidate: Candidate) -> Box:
     """The bounds of the candidate itself, in the whole array."""
     inner = ndimage.find_objects(candidate.part.astype(np.uint8))[0]
-    return tuple(
-        slice(w.start + s.start, w.start + s.stop) for w, s in zip(candidate.box, inner, strict=True)
-    )
+    return tuple(slice(w.start + s.start, w.start + s.stop) for w, s in zip(candidate.box, inner, strict=True))
 
 
 def _outlined(
@@ -158,11 +152,15 @@ def _finding(image: Image, sizes: LabelMeasures, candidate: Candidate, label: in
 
 
 def _center(image: Image, candidate: Candidate) -> tuple[float, ...]:
-    """LPS of the candidate's voxel that is nearest to its centroid: inside it also where it is a ring."""
+    """LPS of the candidate's centroid; of its voxel nearest to that where the centroid lies outside (a ring)."""
     start = np.array([s.start for s in candidate.box])
-    points = image.grid.to_world(np.argwhere(candidate.part) + start)
-    middle = points.mean(axis=0)
-    return tuple(points[np.argmin(((points - middle) ** 2).sum(axis=1))].tolist())
+    inside = np.argwhere(candidate.part)
+    if candidate.part[tuple(np.round(inside.mean(axis=0)).astype(int))]:
+        return tuple(image.grid.to_world(inside.mean(axis=0) + start).tolist())
+    points = image.grid.to_world(inside + start)
+    far = np.linalg.norm(points - points.mean(axis=0), axis=1)
+    nearest = points[far <= far.min() + 1e-6]
+    return tuple(min(nearest.tolist()))  # of equally near ones always the same, however the array lies
 
 
 def _box(image: Image, box: Box) -> tuple[float, ...]:

@@ -49,9 +49,7 @@ class Threshold:
 
 def fixed(suv: float) -> Threshold:
     """SUV of at least ``suv`` everywhere; 4.0 and 2.5 are compared by Barrington et al. 2021."""
-    return Threshold(
-        suv, suv, lambda top, hot, around: suv, f"fixed: SUVbw ≥ {suv:g} (doi:10.2967/jnumed.119.238923)"
-    )
+    return Threshold(suv, suv, lambda top, hot, around: suv, f"fixed: SUVbw ≥ {suv:g} (doi:10.2967/jnumed.119.238923)")
 
 
 def percent(suv: float) -> Threshold:
@@ -74,8 +72,7 @@ def background(suv: float) -> Threshold:
         suv,
         0.35 * suv,  # the plateau is above 0.7 of the maximum, and half of it is the least edge
         lambda top, hot, around: 0.5 * hot + 0.5 * around,
-        "background: half way from plateau to surroundings (doi:10.1007/s00259-008-0875-1), "
-        f"maxima of SUVbw ≥ {suv:g}",
+        f"background: half way from plateau to surroundings (doi:10.1007/s00259-008-0875-1), maxima of SUVbw ≥ {suv:g}",
     )
 
 
@@ -86,9 +83,7 @@ def liver(image: Image, where: Mask | Sphere | None) -> Threshold:
     user: a Mask (its label "liver", else all of it) or a Sphere, of 30 mm diameter in PERCIST.
     """
     if where is None:
-        raise UsageError(
-            'threshold="liver" needs liver=: a Mask on the grid of the PET, or a Sphere in LPS mm'
-        )
+        raise UsageError('threshold="liver" needs liver=: a Mask on the grid of the PET, or a Sphere in LPS mm')
     inside = where.on(image.grid) if isinstance(where, Sphere) else _masked(image, where)
     values = image.array[inside].astype(np.float64)
     if values.size < 10:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,13 +61,23 @@ class Header:
 
 def value_of(dataset: Any, keyword: str) -> Any:
     """The value of ``keyword`` in a data set; None where it is absent, empty, or not of its kind."""
+    tag = _tag_of(keyword)
+    if tag not in dataset:
+        return None
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value
     except Exception:  # a value that breaks its own rules counts as absent; pydicom raises many kinds
         return None
     if value is None or (hasattr(value, "__len__") and len(value) == 0):
         return None
     return value
+
+
+@cache
+def _tag_of(keyword: str) -> Any:
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
 
 
 class _Quiet:

@@ -232,12 +232,9 @@ def series_facts(frames: Sequence[Frame]) -> dict[str, Any]:
     for holder in {id(h): h for h in first.groups.values()}.values():
         facts.update(dataset_facts(holder))
     facts = {**header_facts(first.header), **facts}
-    if len(headers) == 1:
-        lacking = {k: 1 for k in missing_in(headers) if k not in facts}
-    else:
-        lacking = missing_in(headers)
+    if len(headers) > 1:
         facts.update(earliest(headers))
-    facts["missing_in"] = lacking if facts.get("Modality") == "PT" else {}
+    facts["missing_in"] = _missing_in(headers, facts)
     facts["SOPInstanceUIDs"] = [str(h.get("SOPInstanceUID") or "") for h in headers]
     if first.stored.frames > 1:
         facts["frame_numbers"] = [f.index + 1 for f in frames]
@@ -246,6 +243,14 @@ def series_facts(frames: Sequence[Frame]) -> dict[str, Any]:
     if time is not None:
         facts["frame_time_ms"] = time
     return facts
+
+
+def _missing_in(headers: Sequence[Header], facts: Mapping[str, Any]) -> dict[str, int]:
+    """Only PET asks for it. In a multi-frame object the functional groups may hold what the top level lacks."""
+    if facts.get("Modality") != "PT":
+        return {}
+    counts = missing_in(headers)
+    return counts if len(headers) > 1 else {k: n for k, n in counts.items() if k not in facts}
 
 
 def _note_padding(facts: dict[str, Any], frames: Sequence[Frame]) -> None:

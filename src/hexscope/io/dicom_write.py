@@ -29,9 +29,18 @@ _OWN = frozenset({
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "Units", "SUVType", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SpacingBetweenSlices", "SliceLocation",
     "SliceThickness", "SequenceOfUltrasoundRegions", "SharedFunctionalGroupsSequence", "TransferSyntaxUID",
-    "PerFrameFunctionalGroupsSequence", "PixelData", "NumberOfSlices", "ImageIndex", "PixelPaddingValue",
+    "PerFrameFunctionalGroupsSequence", "PixelData", "NumberOfSlices", "NumberOfTimeSlices",
+    "ImageIndex", "PixelPaddingValue",
     "SmallestImagePixelValue", "LargestImagePixelValue", "WindowCenter", "WindowWidth",
 })  # fmt: skip
+
+_NOTE = "Made by Hexscope. Research only, not a medical device."
+_OF_THE_STUDY = (
+    "StudyInstanceUID", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+    "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+
+_LONGEST = {"SH": 16, "LO": 64, "ST": 1024, "CS": 16}
 
 #: Cosine of the largest angle by which rows and columns may miss the right angle (PS3.3 C.7.6.2.1.1).
 _RIGHT_ANGLE = 1e-4
@@ -75,24 +84,29 @@ def save_series(
     return paths
 
 
-def save_file(
-    image: Image, path: Path, *, facts: Mapping[str, Any] | None = None, uid_seed: str | None = None
-) -> Path:
+def save_file(image: Image, path: Path, *, facts: Mapping[str, Any] | None = None, uid_seed: str | None = None) -> Path:
     """Write a 2-D image (or a cine) as one DICOM file; see `save_series`."""
     if "z" in image.axes:
-        raise UsageError(
-            f"{path.name} holds one slice; name a folder for the {image.shape[0]} slices of this image"
-        )
+        raise UsageError(f"{path.name} holds one slice; name a folder for the {image.shape[0]} slices of this image")
     return save_series(image, path.parent, facts=facts, names=lambda _: path.name, uid_seed=uid_seed)[0]
+
+
+def save_secondary_capture(rgb: NDArray[np.uint8], path: Path, *, source: Image, description: str) -> Path:
+    """Write a picture, uint8 RGB (y, x, 3), as a Secondary Capture into the study of ``source`` (PS3.3 A.8.1).
+
+    It has no place in the patient and no numbers but colours; where ``source`` is no DICOM, a study of its own.
+    """
+    facts = {k: v for k, v in _inherited(source).items() if k in _OF_THE_STUDY}
+    picture = Image.from_array(rgb, quantity=Quantity.RGB, axes=("y", "x", "c"))
+    told = {"SeriesDescription": description[:64], "ImageComments": _NOTE, "SeriesNumber": 902}
+    return save_file(picture, path, facts={**facts, **told})
 
 
 def _finish(dataset: Dataset, iod: Iod, frame: NDArray[Any], index: int, count: int) -> None:
     """What two kinds of object ask for beside their pixels."""
     if iod is PT:
         dataset.NumberOfSlices, dataset.ImageIndex = count, index + 1
-        dataset.pop(
-            "PatientPosition", None
-        )  # the PET IOD says it by the code sequence instead (PS3.3 C.8.4.6)
+        dataset.pop("PatientPosition", None)  # the PET IOD says it by the code sequence instead (PS3.3 C.8.4.6)
     if iod is DX and "WindowCenter" not in dataset:
         low, high = float(frame.min()), float(frame.max())
         put(dataset, "WindowCenter", (low + high) / 2)
@@ -136,16 +150,20 @@ def _item(entry: Mapping[str, Any] | Dataset) -> Dataset:
     return item
 
 
+def fitting(keyword: str, value: Any) -> Any:
+    """A text of somebody else's header, cut to what its VR can hold (PS3.5 6.2): an overlong one is copied nowhere."""
+    longest = _LONGEST.get(dictionary_VR(keyword))
+    return value[:longest] if isinstance(value, str) and longest else value
+
+
 def _uid(seed: str | None, *parts: object) -> str:
-    return str(
-        generate_uid(entropy_srcs=None if seed is None else [seed, json.dumps([str(p) for p in parts])])
-    )
+    return str(generate_uid(entropy_srcs=None if seed is None else [seed, json.dumps([str(p) for p in parts])]))
 
 
 def _inherited(image: Image) -> dict[str, Any]:
     """Facts of the image that a new object may repeat: header values by keyword, but those it states itself."""
     return {
-        k: v
+        k: fitting(k, v)
         for k, v in image.facts.items()
         if v is not None and k not in _OWN and tag_for_keyword(k) is not None
     }
@@ -158,9 +176,7 @@ def _common(image: Image, iod: Iod, facts: Mapping[str, Any], seed: str | None) 
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.Modality = iod.modality
     dataset.StudyInstanceUID = facts.get("StudyInstanceUID") or _uid(seed, "study")
-    dataset.SeriesInstanceUID = facts.get("SeriesInstanceUID") or _uid(
-        seed, "series", iod.modality, image.name
-    )
+    dataset.SeriesInstanceUID = facts.get("SeriesInstanceUID") or _uid(seed, "series", iod.modality, image.name)
     for keyword, value in {**iod.defaults, **facts}.items():
         if keyword not in RADIOPHARMACEUTICAL:
             put(dataset, keyword, value)
@@ -197,7 +213,8 @@ def _put_plane(dataset: Dataset, grid: Grid, index: int) -> None:
     cosines = np.concatenate([along_row / spacing[1], along_column / spacing[0]])
     if abs(float(cosines[:3] @ cosines[3:])) > _RIGHT_ANGLE:
         raise GeometryError(
-            "rows and columns of this grid are not at right angles, and DICOM cannot say so; resample onto upright() first"
+            "rows and columns of this grid are not at right angles, and DICOM cannot say so; "
+            "resample onto upright() first"
         )
     start = grid.to_world([index, 0, 0] if grid.ndim == 3 else [0, 0])
     put(dataset, "PixelSpacing", [float(s) for s in spacing])
@@ -249,9 +266,7 @@ def _frames(image: Image, iod: Iod) -> list[tuple[NDArray[Any], Rescale]]:
     return [(frame, rescale) for frame in (stored if "z" in image.axes else [stored])]
 
 
-def _put_pixels(
-    dataset: Dataset, frame: NDArray[Any], rescale: Rescale, image: Image, polarity: str | None
-) -> None:
+def _put_pixels(dataset: Dataset, frame: NDArray[Any], rescale: Rescale, image: Image, polarity: str | None) -> None:
     colour = "c" in image.axes
     spatial = frame.shape[:-1] if colour else frame.shape
     if len(spatial) == 3:

@@ -53,7 +53,8 @@ MR = Iod("MR", "1.2.840.10008.5.1.4.1.1.4", "plane", {
     "ScanOptions": None, "MRAcquisitionType": None, "RepetitionTime": None, "EchoTime": None, "EchoTrainLength": None,
 })  # fmt: skip
 PT = Iod("PT", "1.2.840.10008.5.1.4.1.1.128", "plane", {
-    **_PATIENT, "Laterality": None, "ImageType": ["ORIGINAL", "PRIMARY"], "CountsSource": "EMISSION", "SeriesType": ["STATIC", "IMAGE"],
+    **_PATIENT, "Laterality": None, "ImageType": ["ORIGINAL", "PRIMARY"],
+    "CountsSource": "EMISSION", "SeriesType": ["STATIC", "IMAGE"],
     "CorrectedImage": None, "CollimatorType": None, "FrameReferenceTime": 0,
     "AcquisitionDate": None, "AcquisitionTime": None, "ActualFrameDuration": None,
     "PatientOrientationCodeSequence": [], "PatientGantryRelationshipCodeSequence": [],

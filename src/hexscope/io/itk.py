@@ -48,12 +48,9 @@ class ItkFormat:
     def sniff(self, head: bytes, path: Path) -> bool:
         if path.suffix.lower() in (".raw", ".zraw", ".gz"):
             return any(
-                path.with_name(path.name[: -len(path.suffix)]).with_suffix(s).exists()
-                for s in (".mhd", ".nhdr")
+                path.with_name(path.name[: -len(path.suffix)]).with_suffix(s).exists() for s in (".mhd", ".nhdr")
             )
-        return head.startswith(_NRRD) or (
-            b"NDims" in head and head.lstrip()[:20].startswith((b"ObjectType", b"NDims"))
-        )
+        return head.startswith(_NRRD) or (b"NDims" in head and head.lstrip()[:20].startswith((b"ObjectType", b"NDims")))
 
     def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
         return scan_each(paths, _series, progress)
@@ -123,9 +120,7 @@ def _series(path: Path) -> Series | None:
     _check_size(path, fields, int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
     grid, faults = _grid(reader, fields, shape, axes, comment, path)
     is_mask = comment.get("kind") == "mask"
-    quantity = Quantity(
-        comment.get("quantity", Quantity.RGB if shape[-1:] == (3,) and "c" in axes else "arbitrary")
-    )
+    quantity = Quantity(comment.get("quantity", Quantity.RGB if shape[-1:] == (3,) and "c" in axes else "arbitrary"))
     load = partial(_load_mask if is_mask else _load_image, path, shape, axes, grid, quantity, comment, faults)
     data = _data_path(path, fields)
     files = (str(path),) if data == path else (str(path), str(data))
@@ -165,9 +160,7 @@ def _reader(path: Path) -> Any:
     return reader
 
 
-def _layout(
-    reader: Any, path: Path
-) -> tuple[tuple[int, ...], np.dtype[Any], tuple[str, ...], dict[str, Any]]:
+def _layout(reader: Any, path: Path) -> tuple[tuple[int, ...], np.dtype[Any], tuple[str, ...], dict[str, Any]]:
     """Shape in array order, kind of number, axes, and our comment."""
     import SimpleITK as sitk
 
@@ -204,13 +197,9 @@ def _check_size(path: Path, fields: Mapping[str, str], promised: int) -> None:
     data = _data_path(path, fields)
     if not data.exists():
         raise FormatError(f"{path.name} needs {data.name} beside it, which is missing", code="file.truncated")
-    if data == path and any(
-        fields.get(k, "").upper().startswith("LIST") for k in ("elementdatafile", "data file")
-    ):
+    if data == path and any(fields.get(k, "").upper().startswith("LIST") for k in ("elementdatafile", "data file")):
         return
-    packed = (
-        fields.get("compresseddata", "").lower() == "true" or fields.get("encoding", "raw").lower() != "raw"
-    )
+    packed = fields.get("compresseddata", "").lower() == "true" or fields.get("encoding", "raw").lower() != "raw"
     possible = data.stat().st_size * (LARGEST_RATIO if packed else 1)
     if promised > possible:
         raise FormatError(

@@ -119,11 +119,7 @@ class NiftiFile:
             kind: np.dtype[Any] = np.dtype(self.header.get_data_dtype())
         except Exception as error:  # an unknown code raises whatever nibabel finds first
             raise FormatError(f"{self.path.name}: datatype {self.header['datatype']} is unknown") from error
-        if (
-            kind.kind not in "iufV"
-            or kind.itemsize == 0
-            or (kind.kind == "V" and kind.names != ("R", "G", "B"))
-        ):
+        if kind.kind not in "iufV" or kind.itemsize == 0 or (kind.kind == "V" and kind.names != ("R", "G", "B")):
             raise FormatError(f"{self.path.name}: numbers of kind {kind} are not read", code="file.no_codec")
         return kind
 
@@ -180,9 +176,7 @@ class NiftiFile:
         try:
             sform, qform = self.header.get_sform(coded=True)[0], self.header.get_qform(coded=True)[0]
         except Exception as error:  # a quaternion longer than 1, say
-            raise GeometryError(
-                f"{name}: qform is no rotation ({error})", code="geometry.bad_affine"
-            ) from error
+            raise GeometryError(f"{name}: qform is no rotation ({error})", code="geometry.bad_affine") from error
         faults = list(self._unit_faults)
         if sform is None and qform is None:
             faults.append(Fault("geometry.no_position", f"{name}: sform_code and qform_code are both 0"))
@@ -190,18 +184,14 @@ class NiftiFile:
         if sform is not None and qform is not None:
             apart = self._corner_distance(sform, qform)
             if not apart <= _SAME_FORM * np.linalg.norm(sform[:3, :3], axis=0).min():
-                faults.append(
-                    Fault("geometry.differing_forms", f"{name}: sform and qform differ by {apart:.2f} mm")
-                )
+                faults.append(Fault("geometry.differing_forms", f"{name}: sform and qform differ by {apart:.2f} mm"))
         affine = np.array(qform if sform is None else sform, dtype=np.float64)
         affine[:3] *= self._unit_mm
         return affine, tuple(faults)
 
     def _corner_distance(self, one: Array, other: Array) -> float:
         shape = (*self.shape, 1)[:3]
-        corners = np.array(
-            [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
-        )
+        corners = np.array([[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])])
         return float(np.abs((one - other) @ corners.T).max()) * self._unit_mm
 
     @cached_property
@@ -219,11 +209,7 @@ class NiftiFile:
     def _unit_faults(self) -> list[Fault]:
         if self._unit in _TO_MM or self.comment:
             return []
-        return [
-            Fault(
-                "geometry.unknown_units", f"{self.path.name}: xyzt_units is {int(self.header['xyzt_units'])}"
-            )
-        ]
+        return [Fault("geometry.unknown_units", f"{self.path.name}: xyzt_units is {int(self.header['xyzt_units'])}")]
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
@@ -239,9 +225,7 @@ class NiftiFile:
 
     @cached_property
     def grid(self) -> Grid:
-        shape = tuple(
-            n for a, n in zip(self.axes, self.array_shape[-len(self.axes) :], strict=True) if a in "zyx"
-        )
+        shape = tuple(n for a, n in zip(self.axes, self.array_shape[-len(self.axes) :], strict=True) if a in "zyx")
         frame, plane = self.comment.get("frame_of_reference"), self.comment.get("plane", "patient")
         if self.affine is None:
             spacing = self._spacing(len(shape))

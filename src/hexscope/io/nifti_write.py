@@ -46,9 +46,7 @@ def save_nifti(thing: Image | Mask, path: Path) -> None:
     affine = _ras(thing.grid)
     file = kind(array, affine, dtype=array.dtype)
     _place(file.header, thing.grid, affine)
-    file.header.extensions.append(
-        nibabel.nifti1.Nifti1Extension(_COMMENT_CODE, dump(comment_of(thing)).encode())
-    )
+    file.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT_CODE, dump(comment_of(thing)).encode()))
     atomic_write(path, lambda beside: nibabel.save(file, beside))
 
 

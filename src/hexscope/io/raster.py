@@ -97,9 +97,7 @@ class _Picture:
         self.path = path
         with _pillow(path) as picture:
             if picture.mode not in _MODES:
-                raise FormatError(
-                    f"{path.name}: pixels of kind {picture.mode} are not read", code="file.no_codec"
-                )
+                raise FormatError(f"{path.name}: pixels of kind {picture.mode} are not read", code="file.no_codec")
             self.mode, note = _MODES[picture.mode]
             width, height = picture.size
             self.comment = _comment(picture.info)
@@ -175,18 +173,14 @@ class _Tiff:
         return array.astype(self.dtype, copy=False).reshape(self.shape)
 
 
-def _meaning(
-    path: Path, shape: tuple[int, ...], letters: str
-) -> tuple[tuple[int, ...], tuple[str, ...], int | None]:
+def _meaning(path: Path, shape: tuple[int, ...], letters: str) -> tuple[tuple[int, ...], tuple[str, ...], int | None]:
     """Shape, axes, and how many channels to keep (None: all), from tifffile's letters."""
     kept = [(n, a) for n, a in zip(shape, letters, strict=True) if n > 1 or a in "YX"]
     sizes, names = [n for n, _ in kept], "".join(a for _, a in kept)
     colour = names.endswith("YXC") and sizes[-1] in (3, 4)
     lead = names[: -3 if colour else -2]
     if not names.endswith(("YXC" if colour else "YX",)) or len(lead) > 1:
-        raise FormatError(
-            f"{path.name}: a picture with axes {letters} {shape} is not read", code="file.unreadable"
-        )
+        raise FormatError(f"{path.name}: a picture with axes {letters} {shape} is not read", code="file.unreadable")
     axes = (*(("z" if lead == "Z" else "t",) if lead else ()), "y", "x", *(("c",) if colour else ()))
     take = 3 if colour and sizes[-1] == 4 else None
     return (*sizes[:-1], 3) if take else tuple(sizes), axes, take
@@ -204,9 +198,7 @@ def _described(path: Path, picture: _Picture | _Tiff) -> Series:
     spatial = tuple(n for n, a in zip(picture.shape, picture.axes, strict=True) if a in "zyx")
     grid = _grid(spatial, picture.spacing_mm, comment)
     if grid.spacing_mm is None:
-        faults.append(
-            Fault("geometry.no_spacing", f"{path.name}: a picture file says nothing of millimetres")
-        )
+        faults.append(Fault("geometry.no_spacing", f"{path.name}: a picture file says nothing of millimetres"))
     if picture.inverted:
         faults.append(Fault("value.inverted_polarity", f"{path.name}: white is zero (TIFF photometric 0)"))
     colour = "c" in picture.axes

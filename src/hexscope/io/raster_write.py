@@ -39,13 +39,9 @@ def save_picture(thing: Image | Mask | NDArray[Any], path: Path) -> None:
 def _flat(thing: Image | Mask | NDArray[Any]) -> NDArray[Any]:
     array = thing if isinstance(thing, np.ndarray) else thing.array
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        raise UsageError(
-            f"a picture is (y, x) or (y, x, 3); got {array.shape}. Take one slice, or write .nii.gz"
-        )
+        raise UsageError(f"a picture is (y, x) or (y, x, 3); got {array.shape}. Take one slice, or write .nii.gz")
     if isinstance(thing, Image) and thing.axes[:2] != ("y", "x"):
-        raise UsageError(
-            f"a picture has axes y, x; this image has {thing.axes}. Take one slice, or write .nii.gz"
-        )
+        raise UsageError(f"a picture has axes y, x; this image has {thing.axes}. Take one slice, or write .nii.gz")
     return array.astype(np.uint8) if array.dtype == bool else array
 
 

@@ -34,9 +34,7 @@ def scan_each(
         except HexscopeError as error:
             others.append(refused(path, Fault(error.code or "file.unreadable", str(error))))
         except (OSError, ValueError, TypeError, LookupError) as error:  # a header that contradicts itself
-            others.append(
-                refused(path, Fault("file.unreadable", f"{path.name}: its header makes no sense ({error})"))
-            )
+            others.append(refused(path, Fault("file.unreadable", f"{path.name}: its header makes no sense ({error})")))
         if progress is not None:
             progress(done)
     return Inventory(tuple(series), tuple(others))

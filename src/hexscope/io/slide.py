@@ -64,9 +64,7 @@ def slide_series(
     name = Path(files[0]).name
     faults: tuple[Fault, ...] = ()
     if source.spacing_mm is None:
-        faults = (
-            Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),
-        )
+        faults = (Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),)
 
     def load() -> Image:
         opened = reopen()

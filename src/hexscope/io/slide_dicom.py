@@ -77,9 +77,7 @@ class DicomLevel:
         shared = self.header.get("SharedFunctionalGroupsSequence") or [Dataset()]
         measures = shared[0].get("PixelMeasuresSequence") or [Dataset()]
         spacing = measures[0].get("PixelSpacing")
-        return (
-            None if not spacing else plausible_spacing_mm(float(spacing[0]) * 1000, float(spacing[1]) * 1000)
-        )
+        return None if not spacing else plausible_spacing_mm(float(spacing[0]) * 1000, float(spacing[1]) * 1000)
 
     @cached_property
     def frame_at(self) -> dict[tuple[int, int], int]:
@@ -88,18 +86,14 @@ class DicomLevel:
         if placed is None:
             count = min(self.frames, self.across * self.down)
             by_rows = self.order.startswith("row")
-            return {
-                divmod(i, self.across) if by_rows else divmod(i, self.down)[::-1]: i for i in range(count)
-            }
+            return {divmod(i, self.across) if by_rows else divmod(i, self.down)[::-1]: i for i in range(count)}
         where: dict[tuple[int, int], int] = {}
         for number, item in enumerate(placed):
             position = item.PlanePositionSlideSequence[0]
             row = int(position.RowPositionInTotalImagePixelMatrix) - 1
             column = int(position.ColumnPositionInTotalImagePixelMatrix) - 1
             if row % self.tile[0] or column % self.tile[1]:
-                raise FormatError(
-                    f"{self.path.name}: tiles off their lattice are not read", code="file.unreadable"
-                )
+                raise FormatError(f"{self.path.name}: tiles off their lattice are not read", code="file.unreadable")
             where.setdefault((row // self.tile[0], column // self.tile[1]), number)
         return where
 
@@ -235,9 +229,7 @@ def _scan(paths: Sequence[Path]) -> Inventory:
         except HexscopeError as error:
             others.append(_left_out(path, Fault(error.code or "file.unreadable", str(error))))
         except Exception as error:  # pydicom raises many kinds on broken bytes
-            others.append(
-                _left_out(path, Fault("file.unreadable", f"{path.name}: no sound slide header ({error})"))
-            )
+            others.append(_left_out(path, Fault("file.unreadable", f"{path.name}: no sound slide header ({error})")))
         else:
             if level.flavour in _FLAVOURS_LEFT_OUT:
                 detail = f"{path.name} is the slide's {level.flavour.lower()}, which may name the patient"

@@ -82,9 +82,7 @@ class OpenslideSource:
         try:
             self._slide = openslide.OpenSlide(str(path))
         except (openslide.OpenSlideError, OSError) as error:
-            raise FormatError(
-                f"{path.name} cannot be opened as a slide ({error})", code="file.unreadable"
-            ) from error
+            raise FormatError(f"{path.name} cannot be opened as a slide ({error})", code="file.unreadable") from error
         self.levels = tuple((height, width, 3) for width, height in self._slide.level_dimensions)
         properties = self._slide.properties
         self.description = f"{properties.get('openslide.vendor', '')} slide".strip()
@@ -104,9 +102,7 @@ class OpenslideSource:
         try:
             rgba = np.asarray(self._slide.read_region(corner, level, (width, height)))
         except (openslide.OpenSlideError, OSError) as error:
-            raise FormatError(
-                f"{self._path.name}: pixels cannot be read ({error})", code="file.unreadable"
-            ) from error
+            raise FormatError(f"{self._path.name}: pixels cannot be read ({error})", code="file.unreadable") from error
         return _on_white(rgba)[..., region[2]]
 
 

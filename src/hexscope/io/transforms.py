@@ -98,9 +98,7 @@ def _told(path: Path) -> dict[str, Any]:
             try:
                 found = json.loads(line[len(_MARK) :])
             except ValueError as error:
-                raise FormatError(
-                    f"{path.name}: the line '{_MARK.strip()}' is broken; remove it or mend it"
-                ) from error
+                raise FormatError(f"{path.name}: the line '{_MARK.strip()}' is broken; remove it or mend it") from error
             return found if isinstance(found, dict) else {}
     return {}
 
@@ -112,9 +110,7 @@ def _fixed_to_moving(path: Path) -> Array:
         found = sitk.ReadTransform(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise FormatError(
-            f"{path.name} is no transform that ITK reads ({reason})", code="file.unreadable"
-        ) from error
+        raise FormatError(f"{path.name} is no transform that ITK reads ({reason})", code="file.unreadable") from error
     if found.GetDimension() != 3:
         raise UsageError(f"{path.name} is a transform of {found.GetDimension()} dimensions; 3 are needed")
     if not found.IsLinear():
@@ -130,7 +126,5 @@ def _kind(matrix: Array) -> str:
     if np.allclose(matrix, np.eye(4), atol=1e-12):
         return "identity"
     linear = matrix[:3, :3]
-    is_rotation = (
-        np.allclose(linear @ linear.T, np.eye(3), atol=_RIGID_TOLERANCE) and np.linalg.det(linear) > 0
-    )
+    is_rotation = np.allclose(linear @ linear.T, np.eye(3), atol=_RIGID_TOLERANCE) and np.linalg.det(linear) > 0
     return "rigid" if is_rotation else "affine"

@@ -95,10 +95,7 @@ def injection(facts: Facts, scan: Moment, half_life_s: float) -> Moment | str:
         )
     same_day = moment(scan.when.strftime("%Y%m%d"), text(facts, "RadiopharmaceuticalStartTime"))
     if same_day is None:
-        return (
-            "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) "
-            "are absent"
-        )
+        return "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are absent"
     if half_life_s > _LONGEST_WITHOUT_DATE_S:
         return (
             "RadiopharmaceuticalStartTime (0018,1072) has no date, and the nuclide lives for days; "

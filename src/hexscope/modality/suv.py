@@ -120,9 +120,7 @@ class Header:
         half_life = self.require("RadionuclideHalfLife")
         scan = scan_start(self.image.facts) if reference == "START" else acquisition(self.image.facts)
         if scan is None:
-            raise self._no_time(
-                "SeriesDate (0008,0021) and SeriesTime (0008,0031) or AcquisitionTime (0008,0032)"
-            )
+            raise self._no_time("SeriesDate (0008,0021) and SeriesTime (0008,0031) or AcquisitionTime (0008,0032)")
         given = injection(self.image.facts, scan, half_life)
         if isinstance(given, str):
             raise self._no_time(given)
@@ -213,9 +211,7 @@ def convert(image: Image, wanted: Quantity) -> tuple[Image, Ledger]:
         LedgerEntry("factor", factor, f"{wanted.value} per {image.quantity.value}", "all of the above"),
     )
     step = f"{wanted.value} = {image.quantity.value} × {factor:.6g}"
-    return image.with_array(
-        image.array.astype(np.float32) * np.float32(factor), step, quantity=wanted
-    ), ledger
+    return image.with_array(image.array.astype(np.float32) * np.float32(factor), step, quantity=wanted), ledger
 
 
 def _from_activity(header: Header) -> tuple[float, Ledger]:

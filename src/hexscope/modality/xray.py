@@ -13,9 +13,7 @@ def audit(image: Image) -> tuple[Fault, ...]:
     name, faults = image.name or "this X-ray", []
     if image.grid.plane == "detector" and image.grid.spacing_mm is not None:
         factor = number(image.facts, "EstimatedRadiographicMagnificationFactor")
-        known = (
-            f"the header estimates a magnification of {factor:g}" if factor else "no magnification is given"
-        )
+        known = f"the header estimates a magnification of {factor:g}" if factor else "no magnification is given"
         faults.append(Fault("geometry.detector_plane", f"{name}: of the magnification, {known}"))
     if text(image.facts, "PhotometricInterpretation").upper() == "MONOCHROME1":
         faults.append(Fault("value.inverted_polarity", f"{name}: Photometric Interpretation is MONOCHROME1"))

@@ -54,8 +54,8 @@ class Warp:
 
     def __call__(self, points: Points) -> Points:
         """(n, 3) LPS mm -> (n, 3) LPS mm, where the straight patient is looked up."""
-        moved: Points = points + np.sin(points @ self.waves.T + self.phases) @ self.sizes
-        return moved
+        turns = points @ self.waves.T.astype(np.float32) + self.phases.astype(np.float32)
+        return np.asarray(points + np.sin(turns) @ self.sizes.astype(np.float32), dtype=np.float32)
 
 
 def _draw_warp(rng: np.random.Generator) -> Warp:
@@ -88,15 +88,9 @@ class _Painter:
             if whole[index] and layer.over is None:
                 labels[layer.shape.inside(columns)] = layer.label
                 continue
-            box = (
-                (x >= low[0])
-                & (x <= high[0])
-                & (y >= low[1])
-                & (y <= high[1])
-                & (z >= low[2])
-                & (z <= high[2])
-            )
-            near = np.flatnonzero(box)
+            near = np.flatnonzero((z >= low[2]) & (z <= high[2]))  # axis by axis: most shapes are small
+            near = near[(x[near] >= low[0]) & (x[near] <= high[0])]
+            near = near[(y[near] >= low[1]) & (y[near] <= high[1])]
             if layer.over is not None:
                 near = near[np.isin(labels[near], layer.over)]
             labels[near[layer.shape.inside(columns[near])]] = layer.label
@@ -124,9 +118,9 @@ class Patient:
     def _spots(self) -> _Painter:
         return _Painter(tuple(lesion.layer for lesion in self.lesions))
 
-    def label_at(self, points_mm: NDArray[np.float64]) -> Labels:
+    def label_at(self, points_mm: NDArray[np.floating]) -> Labels:
         """What is at each point: (..., 3) LPS mm in the CT's frame -> (...) labels."""
-        flat = points_mm.reshape(-1, 3)
+        flat = points_mm.reshape(-1, 3).astype(np.float32)
         if len(flat) > _MOST_POINTS:
             parts = [self.label_at(flat[i : i + _MOST_POINTS]) for i in range(0, len(flat), _MOST_POINTS)]
             return np.concatenate(parts).reshape(points_mm.shape[:-1])

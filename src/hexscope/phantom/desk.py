@@ -50,6 +50,7 @@ class Written:
         image: what was written.
         description: its Series Description.
         files: absolute paths, in slice order.
+        facts: the header values by DICOM keyword that are its own.
     """
 
     role: str
@@ -57,6 +58,7 @@ class Written:
     image: Image
     description: str
     files: tuple[Path, ...]
+    facts: Mapping[str, object]
 
 
 class Desk:
@@ -100,7 +102,7 @@ class Desk:
         kept = {keyword: value for keyword, value in header.items() if keyword not in without}
         seed = f"hexscope phantom {self.seed} {role}"
         files = save_series(image, self.folder, facts=kept, names=lambda _: self.name(), uid_seed=seed)
-        return Written(role, uid, image, f"{description} (SYNTHETIC)", tuple(files))
+        return Written(role, uid, image, f"{description} (SYNTHETIC)", tuple(files), facts)
 
     def _shuffled(self) -> Iterator[str]:
         for number in self.rng.permutation(_MOST_FILES):

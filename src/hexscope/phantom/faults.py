@@ -18,7 +18,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.quantity import Quantity
 from hexscope.errors import UsageError
-from hexscope.phantom.desk import Desk, Written, pet_facts
+from hexscope.phantom.desk import Desk, Written
 
 Series = Mapping[str, Written]
 
@@ -56,12 +56,11 @@ def truncated_file(desk: Desk, sound: Series) -> Planted:
 
 
 def duplicate_slice(desk: Desk, sound: Series) -> Planted:
-    """The same CT slice twice, under two names."""
+    """A CT slice that was sent twice as two objects: equal in all but its SOP Instance UID."""
+    original = sound["ct"].files[61]
     copy = desk.folder / desk.name()
-    shutil.copyfile(sound["ct"].files[37], copy)
-    return Planted(
-        "geometry.duplicate_slice", (copy,), sound["ct"].uid, "a copy of one CT slice under another name"
-    )
+    copy.write_bytes(_with_new_uid(original.read_bytes()))
+    return Planted("geometry.duplicate_slice", (original, copy), sound["ct"].uid, "one slice as two objects")
 
 
 def missing_slice(desk: Desk, sound: Series) -> Planted:
@@ -89,7 +88,7 @@ def uneven_spacing(desk: Desk, sound: Series) -> Planted:
 def missing_weight(desk: Desk, sound: Series) -> Planted:
     """A second PET whose header does not give the patient's weight."""
     image = _slices(sound["pet"].image, 30, 44)
-    facts = {**sound["pet"].image.facts, **pet_facts()}
+    facts = sound["pet"].facts
     made = desk.series("pet no weight", image, "PET without weight", facts, without=("PatientWeight",))
     return Planted("value.missing_weight", made.files, made.uid, "PatientWeight (0010,1030) left out")
 
@@ -131,7 +130,7 @@ def empty_file(desk: Desk, sound: Series) -> Planted:
     return Planted("file.empty", (path,), None, "a file without a byte")
 
 
-_PHOTO = "export/xray for slides.png"
+_PHOTO = "disc 2/xray for slides.png"
 
 
 def no_spacing(desk: Desk, sound: Series) -> Planted:
@@ -142,14 +141,11 @@ def no_spacing(desk: Desk, sound: Series) -> Planted:
 
 
 def duplicate_file(desk: Desk, sound: Series) -> Planted:
-    """The PNG once more, byte for byte, under a name that sorts behind the first."""
-    first = desk.folder / _PHOTO
-    if not first.exists():
-        no_spacing(desk, sound)
-    copy = desk.folder / "export/xray for slides copy.png"
-    shutil.copyfile(first, copy)
-    # the reader keeps the first in order of names; which of the two that is does not matter to a user
-    return Planted("file.duplicate", tuple(sorted((first, copy)))[1:], None, "the PNG twice")
+    """A CT file once more, byte for byte, under another name. Readers keep the first in order of paths."""
+    original = sound["ct"].files[37]
+    copy = desk.folder / desk.name()
+    shutil.copyfile(original, copy)
+    return Planted("file.duplicate", (max(original, copy),), None, "a CT file twice; the later path is told")
 
 
 PLANTS: Mapping[str, Callable[[Desk, Series], Planted]] = {
@@ -186,12 +182,24 @@ def _slices(image: Image, start: int, stop: int) -> Image:
     return image.crop((start, 0, 0), (stop, *image.shape[1:]))
 
 
+def _element(data: bytes, tag: bytes, vr: bytes) -> tuple[int, int]:
+    """Start and end of the value of the first such element of explicit little endian DICOM (PS3.5 7.1.2)."""
+    start = data.index(tag + vr) + 8
+    return start, start + int.from_bytes(data[start - 2 : start], "little")
+
+
+def _with_new_uid(data: bytes) -> bytes:
+    """The file with another SOP Instance UID of the same length, in its meta group too."""
+    start, end = _element(data, b"\x08\x00\x18\x00", b"UI")
+    uid = data[start:end].rstrip(b"\0")
+    return data.replace(uid, uid[:-1] + (b"1" if uid.endswith(b"2") else b"2"))
+
+
 def _shift_slice(path: Path, up_mm: float) -> None:
     """Raise z of Image Position (Patient) in a file of explicit little endian (PS3.5 7.1.2), in place."""
     data = path.read_bytes()
-    start = data.index(b"\x20\x00\x32\x00DS") + 8
-    length = int.from_bytes(data[start - 2 : start], "little")
-    x, y, z = data[start : start + length].decode("ascii").split("\\")
+    start, end = _element(data, b"\x20\x00\x32\x00", b"DS")
+    x, y, z = data[start:end].decode("ascii").split("\\")
     text = f"{x}\\{y}\\{float(z) + up_mm:.4f}".encode("ascii")
     text += b" " * (len(text) % 2)
-    path.write_bytes(data[: start - 2] + len(text).to_bytes(2, "little") + text + data[start + length :])
+    path.write_bytes(data[: start - 2] + len(text).to_bytes(2, "little") + text + data[end:])

@@ -1,6 +1,6 @@
 """Shapes in space, the bricks of the anatomy: which points lie inside, and how far it reaches.
 
-Points are float64 arrays (n, 3) of LPS millimetres: x towards the patient's left, y towards the back, z
+Points are float32 arrays (n, 3) of LPS millimetres: x towards the patient's left, y towards the back, z
 towards the head.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-Points = NDArray[np.float64]
+Points = NDArray[np.float32]
 Inside = NDArray[np.bool_]
 Vector = tuple[float, float, float]
 
@@ -73,7 +73,8 @@ class Ellipsoid:
         return np.stack([np.asarray(self.centre) - reach, np.asarray(self.centre) + reach])
 
     def inside(self, points: Points) -> Inside:
-        local = (points - np.asarray(self.centre)) @ (self.turn / np.asarray(self.radii))
+        to_unit = (self.turn / np.asarray(self.radii)).astype(np.float32)
+        local = (points - np.asarray(self.centre, dtype=np.float32)) @ to_unit
         if self.power == 2.0:
             return np.asarray(np.einsum("ij,ij->i", local, local) <= 1.0)
         return np.asarray((np.abs(local) ** self.power).sum(axis=1) <= 1.0)
@@ -101,14 +102,14 @@ class Segment:
         return np.stack([ends.min(axis=0) - reach, ends.max(axis=0) + reach])
 
     def inside(self, points: Points) -> Inside:
-        start = np.asarray(self.start)
-        axis = np.asarray(self.end) - start
+        start = np.asarray(self.start, dtype=np.float32)
+        axis = np.asarray(self.end, dtype=np.float32) - start
         from_start = points - start
         part = np.clip(from_start @ axis / max(float(axis @ axis), 1e-9), 0.0, 1.0)
         off = from_start - part[:, None] * axis
         squared = np.einsum("ij,ij->i", off, off)
         if self.flat is not None:
-            squared += (self.ratio**2 - 1.0) * (off @ np.asarray(self.flat)) ** 2
+            squared += (self.ratio**2 - 1.0) * (off @ np.asarray(self.flat, dtype=np.float32)) ** 2
         radius = self.start_radius + part * (self.end_radius - self.start_radius)
         return np.asarray(squared <= radius * radius)
 
@@ -144,14 +145,14 @@ class Column:
         return np.array([low, [self.centre_x + wide, self.centre_y + back, rows[-1, 0]]])
 
     @cached_property
-    def _fine(self) -> NDArray[np.float64]:
+    def _fine(self) -> NDArray[np.float32]:
         """(3, n) half axes each `_STEP` mm of height, interpolated once: points need only a look-up."""
         rows = np.asarray(self.table)
         heights = np.arange(rows[0, 0], rows[-1, 0] + _STEP, _STEP)
-        found: NDArray[np.float64] = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T
-        return found
+        found = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(heights).T
+        return np.asarray(found, dtype=np.float32)
 
-    def half_axes(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def half_axes(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) heights in mm -> (3, n) half width, front and back depth in mm."""
         steps = np.rint((z - self.table[0][0]) / _STEP).astype(np.int64)
         return np.take(self._fine, steps, axis=1, mode="clip")
@@ -166,7 +167,7 @@ class Column:
 
     def surface(self, z: float, degrees: float) -> NDArray[np.float64]:
         """The wall at height `z` and an angle in degrees: 0 is the left side, 90 the back, 180 the right."""
-        wide, front, back = self.half_axes(np.array([z]))[:, 0]
+        wide, front, back = self.half_axes(np.array([z], dtype=np.float32))[:, 0]
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         depth = back if sin > 0 else front
         size = (abs(cos / wide) ** self.power + abs(sin / depth) ** self.power) ** (-1.0 / self.power)
@@ -205,7 +206,7 @@ class Half:
         return np.array([[-FAR] * 3, [FAR] * 3])
 
     def inside(self, points: Points) -> Inside:
-        return np.asarray(points @ np.asarray(self.normal) <= self.offset)
+        return np.asarray(points @ np.asarray(self.normal, dtype=np.float32) <= self.offset)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _write_slide(scene: Scene, desk: Desk) -> Written:
     image = slide_image(scene.slide)
     description = f"H&E, liver lesion. {SYNTHETIC}"
     save_pyramid(scene.slide.rgb, path, spacing_mm=image.grid.spacing_mm, description=description)
-    return Written("slide", path.name, image, description, (path,))
+    return Written("slide", path.name, image, description, (path,), {})
 
 
 def _refuse_foreign(folder: Path, truth_file: Path) -> None:

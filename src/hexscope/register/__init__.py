@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,15 +47,15 @@ def register(
     if progress is not None:
         progress("gathering evidence on the registration")
     certificate = certify(gather(rungs, ended, affine=kind == "affine"))
-    matrix = ended[0].matrix
-    return Transform(
-        matrix if not rungs.swapped else np.linalg.inv(matrix),
+    found = Transform(
+        ended[0].matrix,
         kind,
         fixed.grid.frame_of_reference,
         moving.grid.frame_of_reference,
         certificate,
         (f"registered by normalised mutual information, {kind}, seed {seed}",),
     )
+    return found if not rungs.swapped else replace(found, matrix=found.inverse.matrix)
 
 
 def check(fixed: Image, moving: Image, *, seed: int = 0) -> Transform:

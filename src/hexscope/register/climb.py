@@ -9,7 +9,11 @@ import numpy as np
 from hexscope.core.geometry import Array
 from hexscope.register.nmi import Push, Similarity
 
-_GROW, _SHRINK = 1.2, 0.5
+#: A step that climbed makes the next longer; one that did not, without momentum, makes it shorter.
+_GROW, _SHRINK = 1.3, 0.5
+
+#: Share of the last direction that is kept.
+_MOMENTUM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,39 +39,42 @@ def rotation(vector: Array) -> Array:
 def climb(
     similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int
 ) -> Pose:
-    """The best pose met on the way up from ``start``.
+    """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
 
-    Each step has the length ``step_mm`` at the root mean square distance of the samples; it is halved where the
-    direction turns back, and the way ends when it is below ``stop_mm`` or after ``most`` steps.
+    A step of ``step_mm`` moves the samples by that length at their root mean square distance.
     """
-    matrix = start
-    score, push = similarity.push(matrix)
-    best = Pose(score, matrix)
+    score, push = similarity.push(start)
+    best = Pose(score, start)
     before: Array | None = None
     for _ in range(most):
-        direction = _direction(push, similarity.samples.radius_mm, affine)
-        if direction is None:
+        direction = _direction(push, similarity.samples.radius_mm, affine, before)
+        if direction is None or step_mm < stop_mm:
             break
-        if before is not None:
-            turn = float(direction @ before)
-            step_mm *= _SHRINK if turn < 0 else _GROW if turn > 0.8 else 1.0
-        if step_mm < stop_mm:
-            break
-        before = direction
-        matrix = _moved(matrix, direction * step_mm, similarity, affine)
-        score, push = similarity.push(matrix)
+        matrix = _moved(best.matrix, direction * step_mm, similarity, affine)
+        score, tried = similarity.push(matrix)
         if score > best.score:
-            best = Pose(score, matrix)
+            best, push, before = Pose(score, matrix), tried, direction
+            step_mm *= _GROW
+        elif before is not None:
+            before = None
+        else:
+            step_mm *= _SHRINK
     return best
 
 
-def _direction(push: Push, radius_mm: float, affine: bool) -> Array | None:
-    """Unit vector of the steepest rise: turn (3) or linear part (9) in mm at the radius, then shift (3)."""
+def _direction(push: Push, radius_mm: float, affine: bool, before: Array | None) -> Array | None:
+    """Unit vector of the rise: turn (3) or linear part (9) in mm at the radius, then shift (3), with momentum."""
     m = push.moment / radius_mm
     turn = m.ravel() if affine else np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])
-    whole = np.concatenate([turn, push.force])
-    length = float(np.linalg.norm(whole))
-    return whole / length if length > 1e-12 else None
+    steepest = _unit(np.concatenate([turn, push.force]))
+    if steepest is None or before is None:
+        return steepest
+    return _unit(steepest + _MOMENTUM * before)
+
+
+def _unit(vector: Array) -> Array | None:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 1e-12 else None
 
 
 def _moved(matrix: Array, change_mm: Array, similarity: Similarity, affine: bool) -> Array:

@@ -56,7 +56,8 @@ def _elsewhere(rung: Rung, answer: Array, template: Level) -> float:
     reach = _WRONG_SHIFT * template.volume_mm3 ** (1 / 3)
     wrong = []
     for way in np.concatenate([np.eye(3), -np.eye(3)]):
-        wrong += [rigid((0, 0, 0), reach * way, middle), rigid(_WRONG_TURN * way, (0, 0, 0), middle)]
+        wrong.append(rigid((0, 0, 0), tuple(reach * way), tuple(middle)))
+        wrong.append(rigid(tuple(_WRONG_TURN * way), (0, 0, 0), tuple(middle)))
     return max(rung.similarity.score(w.matrix @ answer) for w in wrong)
 
 

@@ -30,7 +30,7 @@ class Stage:
     steps: int
 
 
-STAGES = (Stage(14, 3000, 16, 5, 30), Stage(28, 10_000, 24, 3, 30), Stage(64, 30_000, 32, 1, 40))
+STAGES = (Stage(14, 4000, 16, 5, 40), Stage(28, 16_000, 24, 3, 60), Stage(64, 64_000, 32, 1, 80))
 
 #: Starts that are followed at the coarse stage, besides the headers' own.
 _STARTS = 12

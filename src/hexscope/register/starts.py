@@ -22,10 +22,12 @@ def guesses(template: Level, scene: Level) -> list[Array]:
     bases = [np.zeros(3), scene.center_mm - template.center_mm, _mass(scene) - _mass(template)]
     size = template.volume_mm3 ** (1 / 3)
     still = (0.0, 0.0, 0.0)
-    changes = [(turn, still) for turn in product(_TURNS, repeat=3)]
+    changes: list[tuple[tuple[float, ...], tuple[float, ...]]] = [
+        (turn, still) for turn in product(_TURNS, repeat=3)
+    ]
     changes += [(still, shift) for shift in product(_SHIFTS, repeat=3)]
     return [np.eye(4)] + [
-        rigid(turn, base + size * np.array(shift), template.center_mm).matrix
+        rigid(turn, tuple(base + size * np.array(shift)), tuple(template.center_mm)).matrix
         for base in bases
         for turn, shift in changes
     ]

@@ -33,8 +33,7 @@ def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
     if offer is None:
         offered = "; ".join(f"{code}: {', '.join(o.names)}" for code, o in RULES.items())
         raise NoModelError(
-            f"no rule segments {image.modality} images; there are rules for {offered}. "
-            "Train a model, or pass one"
+            f"no rule segments {image.modality} images; there are rules for {offered}. Train a model, or pass one"
         )
     names = offer.names if what is None else tuple(dict.fromkeys(what))
     unfit = [name for name in names if name not in offer.names]

@@ -27,9 +27,7 @@ def find(image: Image, names: Sequence[str]) -> Found:
     bright = _brightest(image)
     lit = bright > _DARK * max(float(bright.max()), 1.0)
     radius = max(2, round(_THIN * min(lit.shape) / 2))
-    solid = ndimage.binary_closing(np.pad(lit, radius), iterations=radius)[
-        (slice(radius, -radius),) * lit.ndim
-    ]
+    solid = ndimage.binary_closing(np.pad(lit, radius), iterations=radius)[(slice(radius, -radius),) * lit.ndim]
     solid = ndimage.binary_opening(np.pad(solid, radius, mode="edge"), iterations=radius)[
         (slice(radius, -radius),) * lit.ndim
     ]
@@ -37,9 +35,7 @@ def find(image: Image, names: Sequence[str]) -> Found:
     sizes = np.bincount(labels.ravel(), minlength=n + 1)
     sizes[0] = 0
     if sizes.max() < _LEAST_AREA * lit.size:
-        return Found(
-            image.grid, {"fan": np.zeros(lit.shape, bool)}, "largest lit area", ("no scan area was found",)
-        )
+        return Found(image.grid, {"fan": np.zeros(lit.shape, bool)}, "largest lit area", ("no scan area was found",))
     hull = _hull(labels == int(sizes.argmax()))
     return Found(image.grid, {"fan": hull}, "convex hull of the largest lit area")
 

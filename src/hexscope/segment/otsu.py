@@ -23,4 +23,5 @@ def otsu(values: NDArray[Any], bins: int = 256) -> float:
     moment = np.cumsum(counts * middles)
     with np.errstate(invalid="ignore", divide="ignore"):
         between = below * above * (moment / below - (moment[-1] - moment) / above) ** 2
-    return float(edges[1:][np.nanargmax(between[:-1])])
+    best = np.flatnonzero(between[:-1] >= np.nanmax(between[:-1]) * (1 - 1e-9))
+    return float(edges[1:][best].mean())  # of a gap without values, the middle

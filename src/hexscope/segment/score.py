@@ -32,9 +32,7 @@ def dice_by_label(truth: Mask, found: Mask) -> dict[str, float]:
     Raises GeometryError where the masks lie on different grids.
     """
     if not truth.grid.same_as(found.grid):
-        raise GeometryError(
-            "two masks on different grids cannot be compared; bring one onto the other with resample()"
-        )
+        raise GeometryError("two masks on different grids cannot be compared; bring one onto the other with resample()")
     known = {label.name for label in found.labels}
     nothing = np.zeros(truth.grid.shape, bool)
     return {

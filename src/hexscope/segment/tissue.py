@@ -32,13 +32,11 @@ def find(image: Image, names: Sequence[str]) -> Found:
     filling around a scan is not tissue. Raises QuantityError for slides without colour.
     """
     if image.quantity is not Quantity.RGB or image.axes[-1] != "c":
-        raise QuantityError(
-            f"tissue is found on colour slides; {image.name or 'this slide'} is {image.quantity}"
-        )
+        raise QuantityError(f"tissue is found on colour slides; {image.name or 'this slide'} is {image.quantity}")
     small = _shrunk(image)
-    light = small.array[..., :3].min(axis=-1).astype(np.float32)
-    density = ndimage.gaussian_filter(-np.log10((light + 1) / 256), 2.0)
     padding = ndimage.binary_opening(small.array[..., :3].max(axis=-1) < _BLACK, iterations=3)
+    light = np.where(padding, 255, small.array[..., :3].min(axis=-1)).astype(np.float32)
+    density = ndimage.gaussian_filter(-np.log10((light + 1) / 256), 2.0)
     threshold = float(np.clip(otsu(density[~padding]), _GLASS_OD, _TISSUE_OD)) if not padding.all() else 0.0
     tissue = _without_specks((density > threshold) & ~padding)
     warnings = () if tissue.any() else ("no tissue was found",)

@@ -26,7 +26,7 @@ COARSE_MM = 2.0
 
 @dataclass(frozen=True)
 class View:
-    """An array along the patient's axes and its grid: ``order`` transposed it, ``turned`` axes are flipped."""
+    """Array along the patient's axes and its grid: ``order`` transposed it, ``turned`` axes are flipped."""
 
     array: NDArray[Any]
     grid: Grid
@@ -38,12 +38,8 @@ class View:
         """Raises GeometryError where ``image`` is not one placed volume."""
         array = image.require_volume(purpose)
         affine = image.grid.require_affine(purpose)
-        world = affine[[2, 1, 0], :3] / np.linalg.norm(
-            affine[:3, :3], axis=0
-        )  # rows: S, P, L; columns: array axes
-        order = max(
-            permutations(range(3)), key=lambda p: sum(abs(world[row, axis]) for row, axis in enumerate(p))
-        )
+        world = affine[[2, 1, 0], :3] / np.linalg.norm(affine[:3, :3], axis=0)  # rows: S, P, L; columns: array axes
+        order = max(permutations(range(3)), key=lambda p: sum(abs(world[row, axis]) for row, axis in enumerate(p)))
         turned = tuple(row for row, axis in enumerate(order) if world[row, axis] < 0)
         grid = image.grid.permute(order)
         for axis in turned:
@@ -68,9 +64,7 @@ class View:
     @cached_property
     def coarse(self) -> NDArray[Any]:
         return self.array[
-            tuple(
-                slice(min(k // 2, n - 1), None, k) for k, n in zip(self.steps, self.array.shape, strict=True)
-            )
+            tuple(slice(min(k // 2, n - 1), None, k) for k, n in zip(self.steps, self.array.shape, strict=True))
         ]
 
     @cached_property

@@ -17,7 +17,14 @@ RGB = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 #: Outline colours, told apart also by the colour-blind (Okabe and Ito 2008).
-COLOURS: tuple[Colour, ...] = ((86, 180, 233), (230, 159, 0), (0, 200, 130), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+COLOURS: tuple[Colour, ...] = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 200, 130),
+    (240, 228, 66),
+    (204, 121, 167),
+    (213, 94, 0),
+)
 _GAP = 6
 _TEXT: Colour = (235, 240, 245)
 
@@ -81,11 +88,18 @@ def _tile(panel: Panel, height: int) -> Pillow.Image:
     tile = Pillow.fromarray(np.ascontiguousarray(panel.rgb)).resize((width, height), how)
     draw = ImageDraw.Draw(tile)
     font = ImageFont.load_default(size=max(11, height // 22))
-    places = ((4, height // 2, "lm"), (width - 4, height // 2, "rm"), (width // 2, 4, "mt"), (width // 2, height - 4, "mb"))
+    places = (
+        (4, height // 2, "lm"),
+        (width - 4, height // 2, "rm"),
+        (width // 2, 4, "mt"),
+        (width // 2, height - 4, "mb"),
+    )
     for letter, (x, y, anchor) in zip(panel.letters, places, strict=True):
         draw.text((x, y), letter, fill=_TEXT, font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
     if panel.title:
-        draw.text((5, 4), panel.title, fill=_TEXT, font=font, anchor="lt", stroke_width=1, stroke_fill=(0, 0, 0))
+        draw.text(
+            (5, 4), panel.title, fill=_TEXT, font=font, anchor="lt", stroke_width=1, stroke_fill=(0, 0, 0)
+        )
     for mark in panel.marks:
         x, y, r = (mark.column + 0.5) * scale, (mark.row + 0.5) * scale, max(mark.radius * scale, 6)
         draw.ellipse((x - r, y - r, x + r, y + r), outline=(220, 60, 40), width=2)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hexscope.core.image import Image, Mask
-from hexscope.errors import HexscopeError
 from hexscope.io.dicom_write_sr import save_sr
 from hexscope.io.writing import save
 from hexscope.study.result import Case, problem
@@ -18,7 +17,10 @@ def write_outputs(case: Case, place: Workplace) -> Case:
     image = case.image
     if image is None:
         return case
-    masks = {"structures": case.segmented, "candidates": None if case.findings is None else case.findings.mask}
+    masks = {
+        "structures": case.segmented,
+        "candidates": None if case.findings is None else case.findings.mask,
+    }
     for what, mask in masks.items():
         if mask is not None and mask.labels:
             case = _write_mask(case, image, mask, what, place)
@@ -33,7 +35,9 @@ def _is_dicom(case: Case) -> bool:
 
 def _write_mask(case: Case, image: Image, mask: Mask, what: str, place: Workplace) -> Case:
     name = f"masks/{case.slug}-{what}"
-    case = _attempt(case, f"{what}.nii.gz", f"{name}.nii.gz", lambda: save(mask, place.path(f"{name}.nii.gz")))
+    case = _attempt(
+        case, f"{what}.nii.gz", f"{name}.nii.gz", lambda: save(mask, place.path(f"{name}.nii.gz"))
+    )
     if _is_dicom(case) and image.is_volume and mask.grid.same_as(image.grid):
         target = place.path(f"{name}.dcm")
         case = _attempt(case, f"{what}.seg", f"{name}.dcm", lambda: save(mask, target, source=image))
@@ -53,7 +57,7 @@ def _write_report(case: Case, image: Image, place: Workplace) -> Case:
 def _attempt(case: Case, key: str, name: str, write: Callable[[], object]) -> Case:
     try:
         write()
-    except (HexscopeError, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
+    except Exception as error:  # what a writer refuses is told; the others go on
         return replace(case, problems=(*case.problems, problem(f"writing {name}", error)))
     files: Mapping[str, str] = {**case.files, key: name}
     return replace(case, files=files)

@@ -33,6 +33,12 @@ _THUMBNAIL_PX = 900
 #: SUV shown black in a MIP.
 _MIP_SUV = 8.0
 _MOST_MARKS = 12
+#: PET glows over CT or MR; two anatomies are judged better field by field.
+_HOWS = {
+    "PT": (("overlay", "叠加"),),
+    "MR": (("overlay", "叠加"), ("checkerboard", "棋盘格")),
+    "CT": (("overlay", "叠加"), ("checkerboard", "棋盘格")),
+}
 
 
 def case_pictures(case: Case) -> Case:
@@ -164,7 +170,10 @@ def _small(image: Image) -> Image:
         image = image.frame(image.shape[image.axes.index("t")] // 2)
     spatial = image.spatial_axes[-2:]
     level = 0
-    while level + 1 < len(image.pixels.levels) and max(image.pixels.levels[level][i] for i in spatial) > _THUMBNAIL_PX:
+    while (
+        level + 1 < len(image.pixels.levels)
+        and max(image.pixels.levels[level][i] for i in spatial) > _THUMBNAIL_PX
+    ):
         level += 1
     image = image.at_level(level)
     step = max(1, max(image.shape[i] for i in spatial) // _THUMBNAIL_PX)
@@ -182,26 +191,31 @@ def fused_pictures(fixed: Case, moving: Case, pair: Registration) -> tuple[Pictu
         return ()
     at = pair.transform.points(_interesting(moving, moving.image))
     through = None if pair.same_frame else pair.transform
-    panels = []
-    for axis in _AXES:
-        thin = cut(fixed.image.grid, axis, float(at[_WORLD[axis]]))
-        joined = fuse(resample(fixed.image, thin), moving.image, through=through, **_look(moving.image))
-        panels.append(Panel(hung(joined.picture, axis), _LETTERS[axis]))
     place = ", ".join(f"{v:.0f}" for v in at)
-    kinds = f"{moving.image.modality} ({moving.image.quantity.value}) on {fixed.image.modality} ({fixed.image.quantity.value})"
     verdict = pair.transform.certificate.verdict if pair.transform.certificate else "unchecked"
-    return (
-        Picture(
-            f"{moving.slug}-on-{fixed.slug}"[:100],
-            strip(panels),
-            f"{kinds}, through LPS ({place}) mm; registration: {verdict}",
-            f"{moving.image.modality} 叠加于 {fixed.image.modality}，经过 LPS（{place}）mm；配准结论：{verdict}",
-        ),
-    )
+    over, base = moving.image, fixed.image
+    kinds = f"{over.modality} ({over.quantity.value}) on {base.modality} ({base.quantity.value})"
+    pictures = []
+    for how, word in _HOWS[moving.image.modality]:
+        panels = []
+        for axis in _AXES:
+            thin = cut(fixed.image.grid, axis, float(at[_WORLD[axis]]))
+            below = resample(fixed.image, thin)
+            joined = fuse(below, moving.image, how=how, through=through, force=True, **_look(moving.image))
+            panels.append(Panel(hung(joined.picture, axis), _LETTERS[axis]))
+        pictures.append(
+            Picture(
+                f"{moving.slug}-on-{fixed.number:02d}-{how}",
+                strip(panels),
+                f"{kinds}, {how}, through LPS ({place}) mm; alignment: {verdict}",
+                f"{over.modality} 与 {base.modality}，{word}，经过 LPS（{place}）mm；对齐结论：{verdict}",
+            )
+        )
+    return tuple(pictures)
 
 
 def _look(over: Image) -> dict[str, Any]:
     """PET glows from the first SUV on; MR is laid over half and half."""
     if over.modality == "PT":
         return {"alpha": 0.55, "palette": "hot iron", "threshold": 1.0 if over.quantity.is_suv else None}
-    return {"alpha": 0.5, "palette": "pet" if over.modality == "CT" else "hot metal blue"}
+    return {"alpha": 0.4, "palette": "hot iron"}

@@ -40,7 +40,9 @@ def render(result: StudyResult, language: str) -> str:
     from markupsafe import Markup
 
     room = resources.files("hexscope.study") / "page"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["data_uri"] = _data_uri
     environment.filters["significant"] = significant
     environment.filters["basename"] = lambda p: Path(p).name
@@ -71,14 +73,19 @@ def _title(result: StudyResult) -> str:
 def _tiles(result: StudyResult) -> list[tuple[int, str, str]]:
     verdicts = [c.audited.verdict for c in result.cases]
     accepted = sum(
-        r.transform.certificate is not None and r.transform.certificate.verdict == "accept" for r in result.registrations
+        r.transform.certificate is not None and r.transform.certificate.verdict == "accept"
+        for r in result.registrations
     )
     return [
         (len(result.cases), "series found", "个序列"),
         (verdicts.count("ok"), "sound", "个正常"),
         (verdicts.count("repaired"), "repaired", "个已修复"),
         (len(result.refused()), "refused", "项已拒绝"),
-        (accepted, f"of {len(result.registrations)} alignments accepted", f"/ {len(result.registrations)} 项对齐可信"),
+        (
+            accepted,
+            f"of {len(result.registrations)} alignments accepted",
+            f"/ {len(result.registrations)} 项对齐可信",
+        ),
         (len(result.findings()), "candidates", "个候选"),
     ]
 
@@ -108,7 +115,11 @@ def _guides(result: StudyResult) -> list[tuple[str, Any, Any]]:
     render_text = MarkdownIt("commonmark", {"html": False}).enable("table").render
     used = {c.row["modality"] for c in result.cases}
     return [
-        (f"{m.name} · {m.name_zh}", Markup(render_text(m.guide_text("en"))), Markup(render_text(m.guide_text("zh"))))
+        (
+            f"{m.name} · {m.name_zh}",
+            Markup(render_text(m.guide_text("en"))),
+            Markup(render_text(m.guide_text("zh"))),
+        )
         for m in ALL
         if m.code in used
     ]

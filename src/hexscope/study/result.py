@@ -79,6 +79,11 @@ class Case:
     problems: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """Its number and name: unique in the study."""
+        return f"#{self.number} {self.name}"
+
+    @property
     def slug(self) -> str:
         """A file name for what is made of it: number, modality, a little of its description."""
         words = "".join(c if c.isalnum() else "-" for c in self.name.lower())
@@ -121,7 +126,7 @@ class StudyResult:
     @property
     def names(self) -> dict[str, str]:
         """Short name of each series, unique in the study."""
-        return {c.id: f"#{c.number} {c.name}" for c in self.cases}
+        return {c.id: c.title for c in self.cases}
 
     def refused(self) -> list[Audited]:
         everything = [*(c.audited for c in self.cases), *self.others]

@@ -66,7 +66,9 @@ def plan_study(images: Mapping[str, Image], *, one_patient: bool = False) -> Pla
             decisions.append(Decision(key, "alone", *alone))
         elif not patient:
             why = "the file names no patient; pass --one-patient if all images are of one"
-            decisions.append(Decision(key, "alone", why, "文件未注明患者；若都属于同一患者，请加 --one-patient"))
+            decisions.append(
+                Decision(key, "alone", why, "文件未注明患者；若都属于同一患者，请加 --one-patient")
+            )
         else:
             groups[patient].append(key)
     references, pairs = [], []
@@ -116,16 +118,22 @@ def _plan_group(images: Mapping[str, Image], members: list[str]) -> tuple[str, l
 def _pair_decision(key: str, same: bool, via: str | None) -> Decision:
     if same:
         return Decision(
-            key, "checked", "it shares the frame of reference of the reference image: checked, not moved",
+            key,
+            "checked",
+            "it shares the frame of reference of the reference image: checked, not moved",
             "与参考图像共用坐标系：只核查，不移动",
         )
     if via is not None:
         return Decision(
-            key, "moved with its frame", f"it shares its frame of reference with {via}, which was registered",
+            key,
+            "moved with its frame",
+            f"it shares its frame of reference with {via}, which was registered",
             f"与已配准的 {via} 共用坐标系，沿用其变换",
         )
     return Decision(
-        key, "moving", "same patient, another frame of reference: registered onto the reference image",
+        key,
+        "moving",
+        "same patient, another frame of reference: registered onto the reference image",
         "同一患者但坐标系不同：配准到参考图像",
     )
 

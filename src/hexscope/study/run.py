@@ -85,7 +85,14 @@ def study(
         fused = _fused(joined, cases, place)
         clock.lap("write")
         result = StudyResult(
-            out, tuple(cases), audit.items[len(found.series) :], plan.decisions, joined, fused, clock.seconds, __version__
+            out,
+            tuple(cases),
+            audit.items[len(found.series) :],
+            plan.decisions,
+            joined,
+            fused,
+            clock.seconds,
+            __version__,
         )
         write_report(result, place, language)
     tell("report: {path}", path=result.report)
@@ -114,14 +121,15 @@ def _images(cases: list[Case]) -> dict[str, Image]:
 def _with_roles(cases: list[Case], one_patient: bool) -> tuple[Plan, list[Case]]:
     plan = plan_study(_images(cases), one_patient=one_patient)
     roles = {d.about: d.what for d in plan.decisions}
-    return plan, [replace(c, role=roles.get(c.id, "mask" if c.mask is not None else c.audited.verdict)) for c in cases]
+    return plan, [
+        replace(c, role=roles.get(c.id, "mask" if c.mask is not None else c.audited.verdict)) for c in cases
+    ]
 
 
 def _joined(
     plan: Plan, cases: list[Case], place: Workplace, tell: Say
 ) -> tuple[tuple[Registration, ...], list[Case]]:
-    names = {c.id: f"#{c.number} {c.name}" for c in cases}
-    joined, failed = join_pairs(plan, _images(cases), names, place, tell)
+    joined, failed = join_pairs(plan, {c.id: c for c in cases}, place, tell)
     told = [replace(c, problems=(*c.problems, failed[c.id])) if c.id in failed else c for c in cases]
     return joined, told
 
@@ -131,7 +139,7 @@ def _with_tasks(cases: list[Case], liver: Liver | Mask, tell: Say) -> list[Case]
     out = []
     for case in cases:
         if case.image is not None:
-            tell("segmenting {name}", name=f"#{case.number} {case.name}")
+            tell("segmenting {name}", name=case.title)
         out.append(measure_drawn(find_candidates(find_structures(case), liver), images))
     return out
 

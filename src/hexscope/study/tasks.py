@@ -8,7 +8,8 @@ from hexscope.core.image import Image, Mask
 from hexscope.core.measure import measure
 from hexscope.core.quantity import Quantity
 from hexscope.detect import detect
-from hexscope.errors import HexscopeError, NoModelError
+from hexscope.errors import HexscopeError, MissingFact, NoModelError
+from hexscope.io.reading import refusal
 from hexscope.modality import of_code
 from hexscope.segment import segment
 from hexscope.study.result import Case, problem, with_faults
@@ -18,21 +19,16 @@ Liver = tuple[float, ...] | Mask | None
 
 def in_working_quantity(case: Case) -> Case:
     """The image in the quantity its modality works in (SUVbw for PET), or the reason why not."""
-    if case.image is None:
+    modality = None if case.image is None else of_code(case.image.modality)
+    if case.image is None or modality is None or modality.working is None:
         return case
-    modality = of_code(case.image.modality)
-    if modality is None or modality.working in (None, case.image.quantity):
-        if modality is None or modality.working is None:
-            return case
-    wanted = modality.working
-    assert isinstance(wanted, Quantity)
     try:
-        image, ledger = modality.convert(case.image, wanted)
-    except HexscopeError as error:
-        from hexscope.io.reading import refusal
-
+        image, ledger = modality.convert(case.image, modality.working)
+    except MissingFact as error:
         fault = refusal(error, "value.missing_fact")
-        return replace(case, audited=with_faults(case.audited, fault), problems=(*case.problems, str(error)))
+        return replace(case, image=None, audited=with_faults(case.audited, fault))
+    except HexscopeError as error:  # kept as stored: a CT without rescale, say
+        return replace(case, problems=(*case.problems, str(error)))
     facts = {**image.facts, "ledger": tuple(entry.as_json() for entry in ledger)}
     return replace(case, image=replace(image, facts=facts))
 
