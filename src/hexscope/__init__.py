@@ -32,6 +32,7 @@ _HOME = {
     "Grid": "hexscope.core.geometry",
     "ModelCard": "hexscope.core.card",
     "Quantity": "hexscope.core.quantity",
+    "Sphere": "hexscope.detect.threshold",
     **dict.fromkeys(
         (
             "HexscopeError", "UsageError", "InputError", "FormatError", "GeometryError", "UncalibratedError",
@@ -83,5 +84,6 @@ if TYPE_CHECKING:
     from hexscope.core.results import Scores as Scores
     from hexscope.core.transform import Certificate as Certificate
     from hexscope.core.transform import Transform as Transform
+    from hexscope.detect.threshold import Sphere as Sphere
     from hexscope.errors import *  # noqa: F403
     from hexscope.verbs import *  # noqa: F403

@@ -19,6 +19,7 @@ from hexscope.errors import HexscopeError, QuantityError
 from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
 from hexscope.io.writing import save
 from hexscope.modality import named, of_code
+from hexscope.modality.base import Language
 
 if TYPE_CHECKING:
     from hexscope.core.measure import LabelMeasures
@@ -53,7 +54,7 @@ def guide(modality: str | None = None, language: str = "en") -> str:
     """The guide of a modality (a page of Markdown), or, without one, the list of them. ``language``: en or zh."""
     from hexscope.modality import ALL
 
-    lang = "zh" if language == "zh" else "en"
+    lang: Language = "zh" if language == "zh" else "en"
     if modality is not None:
         return named(modality).guide_text(lang)
     rows = [f"- {m.guide}: {m.name_zh if lang == 'zh' else m.name}" for m in ALL]

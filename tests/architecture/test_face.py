@@ -11,7 +11,7 @@ import hexscope as hx
 PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
-    "RefusedError", "Scores", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert", "demo",
+    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert", "demo",
     "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify", "read", "read_mask",
     "read_transform", "register", "resample", "save", "segment", "study",
 ]  # fmt: skip

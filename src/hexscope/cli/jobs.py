@@ -7,6 +7,7 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
+from hexscope.cli.making import liver
 
 
 def study(options: Namespace, console: Console) -> int:
@@ -15,7 +16,7 @@ def study(options: Namespace, console: Console) -> int:
         options.out,
         resume=options.resume,
         one_patient=options.one_patient,
-        liver=options.liver,
+        liver=None if options.liver is None else liver(options.liver),
         tell=console.say,
         counter=console.counter,
         language=console.language,

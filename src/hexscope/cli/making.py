@@ -116,8 +116,8 @@ def _register_table(options: Namespace, console: Console) -> int:
     def one(index: int) -> dict[str, Any]:
         row = rows[index]
         case = row.get("case") or f"pair-{index + 1}"
-        pair = (str(table.parent / row[k]) for k in ("fixed", "moving"))
-        return {"case": case, **_register_pair(*pair, str(folder / f"{case}.tfm"), options, console)}
+        fixed, moving = str(table.parent / row["fixed"]), str(table.parent / row["moving"])
+        return {"case": case, **_register_pair(fixed, moving, str(folder / f"{case}.tfm"), options, console)}
 
     names = [row.get("case") or f"pair-{i + 1}" for i, row in enumerate(rows)]
     return _each(names, one, console)
@@ -157,7 +157,7 @@ def detect(options: Namespace, console: Console) -> int:
     if options.suv is not None:
         more["suv"] = options.suv
     if options.liver is not None:
-        more["liver"] = _liver(options.liver)
+        more["liver"] = liver(options.liver)
 
     def one(path: str, out: str) -> dict[str, Any]:
         findings = hx.detect(_image(path, options), **more)
@@ -167,11 +167,16 @@ def detect(options: Namespace, console: Console) -> int:
     return _cases(options, console, "detect", one)
 
 
-def _liver(text: str) -> hx.Mask | tuple[float, ...]:
+def liver(text: str) -> hx.Mask | hx.Sphere:
+    """``x,y,z,r`` is a sphere (LPS mm); anything else is the path of a mask."""
     parts = text.split(",")
-    if len(parts) == 4:
-        return tuple(float(p) for p in parts)
-    return hx.read_mask(text)
+    if len(parts) != 4:
+        return hx.read_mask(text)
+    try:
+        x, y, z, radius = (float(p) for p in parts)
+    except ValueError as error:
+        raise hx.UsageError(f"a sphere is x,y,z,r in LPS mm; got {text!r}") from error
+    return hx.Sphere((x, y, z), radius)
 
 
 def _cases(options: Namespace, console: Console, task: str, one: Callable[[str, str], dict[str, Any]]) -> int:

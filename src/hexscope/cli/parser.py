@@ -54,11 +54,6 @@ def names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """``a,b,c`` as numbers."""
-    return tuple(float(part) for part in text.split(","))
-
-
 def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
     sub.add_argument(name, metavar=name.upper(), help=t("file, folder of one series, or PATH#SERIES"), **more)
 
@@ -158,7 +153,7 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
     _image(sub, t, "images", nargs="+")
     _out(sub, t)
     _reading(sub, t)
-    sub.add_argument("--threshold", default="fixed", help="fixed, percent, background, liver")
+    sub.add_argument("--threshold", default="fixed", help="fixed, 41%%, background, liver")
     sub.add_argument("--suv", type=float, help=t("SUV of the fixed threshold"))
     sub.add_argument(
         "--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius")
@@ -174,7 +169,7 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
         "--one-patient", action="store_true", help=t("all images are of one patient (files without names)")
     )
     sub.add_argument(
-        "--liver", metavar="X,Y,Z,R", type=numbers, help=t("liver sphere for the PET threshold, LPS mm")
+        "--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius")
     )
     sub = command(
         "phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth"

@@ -60,7 +60,6 @@ ZH = {
     "a messy folder becomes a study with a report": "把杂乱的文件夹整理为带报告的检查",
     "go on where an interrupted run stopped": "从上次中断处继续",
     "all images are of one patient (files without names)": "所有图像属于同一患者（文件未注明）",
-    "liver sphere for the PET threshold, LPS mm": "用于 PET 阈值的肝脏球体，LPS 毫米",
     "write the digital patient (synthetic) as a messy folder with its truth": "把数字病人（合成）写成杂乱文件夹，附真值",
     "all, none, or fault codes a,b": "all、none，或故障代码 a,b",
     "phantom, its study, its report, and the comparison with the truth": "数字病人、其检查与报告，以及与真值的比较",

@@ -89,7 +89,7 @@ def _join(arrays: list[NDArray[Any]], image: Image) -> NDArray[Any]:
     lead = [n for a, n in zip(image.axes, image.shape, strict=True) if a == "c"]
     lead += [n for a, n in zip(image.axes, image.shape, strict=True) if a == "t"]
     stacked: NDArray[Any] = np.stack(arrays).reshape(*lead, *arrays[0].shape)
-    return np.moveaxis(stacked, 0, -1) if "c" in image.axes else stacked
+    return np.asarray(np.moveaxis(stacked, 0, -1)) if "c" in image.axes else stacked
 
 
 def index_map(moving: Grid, fixed: Grid, through: Transform) -> Array:
@@ -132,7 +132,7 @@ def _onto(
     )
     out[_beyond(matrix, grid.shape, to.shape)] = outside
     if order and array.dtype == np.uint8:
-        return np.clip(np.round(out), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.round(out), 0, 255), dtype=np.uint8)
     return np.asarray(out)
 
 

@@ -139,7 +139,7 @@ def _coloured(values: NDArray[Any], quantity: Quantity, shown: Range, name: str)
 
 
 def _rounded(colour: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.floor(np.clip(colour, 0.0, 255.0) + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(np.clip(colour, 0.0, 255.0) + 0.5), dtype=np.uint8)
 
 
 class Look(TypedDict, total=False):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -32,12 +34,24 @@ class Dicom:
     def scan(self, paths: Sequence[Path], *, progress: Callable[[int], object] | None = None) -> Inventory:
         """All series among the files; a file that cannot be used is among ``others`` with its fault."""
         sorting = _Sorting()
-        for done, path in enumerate(paths, start=1):
-            sorting.attempt(path, partial(sorting.read, path))
-            if progress is not None:
-                progress(done)
-        with quiet():
+        with quiet(), _uncollected():
+            for done, path in enumerate(paths, start=1):
+                sorting.attempt(path, partial(sorting.read, path))
+                if progress is not None:
+                    progress(done)
             return sorting.inventory()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Thousands of headers live at once here; the collector would walk them over and over."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Sorting:
@@ -58,9 +72,7 @@ class _Sorting:
         except FormatError as error:
             self._refuse(path, Fault(error.code or "file.unreadable", str(error)))
         except Exception as error:  # a header may be wrong in any way: the other files still count
-            self._refuse(
-                path, Fault("file.unreadable", f"{path.name}: its header is broken ({type(error).__name__})")
-            )
+            self._refuse(path, Fault("file.unreadable", f"{path.name}: its header is broken ({type(error).__name__})"))
 
     def _refuse(self, path: Path, fault: Fault) -> None:
         self._others.append(Audited(str(path), False, fault.kind.verdict, (fault,)))
@@ -68,15 +80,14 @@ class _Sorting:
     def read(self, path: Path) -> None:
         """Sort one file by its SOP class and what it holds."""
         header = read_header(path)
-        with quiet():
-            instance = str(header.get("SOPInstanceUID") or "")
-            twin = self._by_instance.get(instance)
-            if instance and twin is not None and _same_content(header, twin):
-                name = f"{header.path.name} is the object of {twin.path.name} once more"
-                self._refuse(header.path, Fault("file.duplicate", name))
-                return
-            self._sort(header)
-            self._by_instance.setdefault(instance, header)
+        instance = str(header.get("SOPInstanceUID") or "")
+        twin = self._by_instance.get(instance)
+        if instance and twin is not None and _same_content(header, twin):
+            name = f"{header.path.name} is the object of {twin.path.name} once more"
+            self._refuse(header.path, Fault("file.duplicate", name))
+            return
+        self._sort(header)
+        self._by_instance.setdefault(instance, header)
 
     def _sort(self, header: Header) -> None:
         meta = value_of(getattr(header.dataset, "file_meta", {}), "MediaStorageSOPClassUID")
@@ -116,9 +127,7 @@ class _Sorting:
         for uid, frames in self._frames.items():
             self.attempt(frames[0].header.path, partial(self._close, uid, frames))
         for uid, headers in self._documents.items():
-            fault = Fault(
-                "series.report", f"{len(headers)} objects without pixels, as {headers[0].path.name}"
-            )
+            fault = Fault("series.report", f"{len(headers)} objects without pixels, as {headers[0].path.name}")
             self._series.append(unreadable_series(uid, headers, (fault,)))
         if self._slides:
             from hexscope.io.slide import scan_dicom_slide

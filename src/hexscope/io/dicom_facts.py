@@ -112,8 +112,7 @@ def earliest(headers: Sequence[Header]) -> Mapping[str, str]:
     found = [
         (str(date), str(time))
         for header in headers
-        if (date := header.get("AcquisitionDate")) is not None
-        and (time := header.get("AcquisitionTime")) is not None
+        if (date := header.get("AcquisitionDate")) is not None and (time := header.get("AcquisitionTime")) is not None
     ]
     if found:
         date, time = min(found)

@@ -131,9 +131,7 @@ def _macros(group: Any) -> dict[str, Any]:
     return out
 
 
-def _enhanced(
-    header: Header, stored: Stored, per_frame: Sequence[Any], shared: dict[str, Any]
-) -> tuple[Frame, ...]:
+def _enhanced(header: Header, stored: Stored, per_frame: Sequence[Any], shared: dict[str, Any]) -> tuple[Frame, ...]:
     frames = []
     for index in range(stored.frames):
         own = _macros(per_frame[index]) if index < len(per_frame) else {}

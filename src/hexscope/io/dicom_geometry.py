@@ -71,29 +71,35 @@ def plane_of(frames: Sequence[Frame]) -> tuple[Plane | None, tuple[Fault, ...]]:
 
 
 @dataclass(frozen=True, eq=False)
+class Evening:
+    """How uneven slices would be brought onto even steps: from heights along the normal, mm, to a grid.
+
+    heights  (n,) of the slices that are there, growing
+    places   (m,) of the slices of ``grid``
+    """
+
+    heights: Array
+    places: Array
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
 class Stack:
     """Slices in order along the normal.
 
-    frames     in array order
-    positions  (n, 3), LPS mm of the first pixel of each
-    grid       where the slices are even; else None, and ``fault`` says why
-    evenable   may the slices be brought onto even steps by interpolation?
+    frames   in array order
+    grid     where the slices are even; else None, and ``faults`` say why
+    evening  how they could be brought onto even steps by interpolation; None where that would be invention
     """
 
     frames: tuple[Frame, ...]
-    positions: Array
-    plane: Plane
     grid: Grid | None
     faults: tuple[Fault, ...]
-    evenable: bool = False
-
-    @property
-    def heights(self) -> Array:
-        """mm along the normal, growing."""
-        return np.asarray(self.positions @ self.plane.normal)
+    evening: Evening | None = None
 
 
 def tolerance_mm(step: float) -> float:
+    """How far a position may lie off its even place."""
     return max(JITTER_MM, JITTER_SHARE * abs(step))
 
 
@@ -106,12 +112,14 @@ def stack_of(frames: Sequence[Frame], plane: Plane, frame_of_reference: str | No
     step = (positions[-1] - positions[0]) / (len(frames) - 1)
     line = positions[0] + np.arange(len(frames))[:, None] * step
     rise = float(step @ plane.normal)
+    shape = ordered[0].stored.shape[:2]
     if np.abs(positions - line).max() > tolerance_mm(rise):
         fault = _unevenness(positions, plane, ordered)
-        return Stack(ordered, positions, plane, None, (fault,), _is_evenable(positions, plane))
-    grid = grid_of(positions[0], step, plane, (len(frames), *ordered[0].stored.shape[:2]), frame_of_reference)
+        evening = _evening(positions, plane, shape, frame_of_reference)
+        return Stack(ordered, None, (fault,), evening)
+    grid = grid_of(positions[0], step, plane, (len(frames), *shape), frame_of_reference)
     faults = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
-    return Stack(ordered, positions, plane, grid, faults)
+    return Stack(ordered, grid, faults)
 
 
 def grid_of(origin: Array, step: Array, plane: Plane, shape: tuple[int, ...], frame: str | None) -> Grid:
@@ -140,19 +148,13 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
     gaps = np.diff(heights)
     step = base_step(gaps)
     counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
-    whole = step > 0 and bool(
-        np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1))
-    )
+    whole = step > 0 and bool(np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1)))
     lost = int(counts.sum()) - len(gaps)
     if whole and 0 < lost <= len(frames) and _is_straight(positions, plane):
         holes = [(int(i), int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
-        told = "; ".join(
-            f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4]
-        )
+        told = "; ".join(f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4])
         more = f" and {len(holes) - 4} more gaps" if len(holes) > 4 else ""
-        return Fault(
-            "geometry.missing_slice", f"{lost} of {len(frames) + lost} slices are missing: {told}{more}"
-        )
+        return Fault("geometry.missing_slice", f"{lost} of {len(frames) + lost} slices are missing: {told}{more}")
     detail = (
         f"{len(frames)} slices have steps of {gaps.min():.3f} to {gaps.max():.3f} mm along the normal, "
         f"the widest after {heights[int(np.argmax(gaps))]:.2f} mm"
@@ -178,22 +180,19 @@ def _is_straight(positions: Array, plane: Plane) -> bool:
     return bool(np.linalg.norm(aside, axis=1).max() <= min(plane.spacing) / 2)
 
 
-def _is_evenable(positions: Array, plane: Plane) -> bool:
-    """Straight, and no gap so wide that most of the result would be invented."""
-    gaps = np.diff(positions @ plane.normal)
-    return _is_straight(positions, plane) and gaps.min() > 0 and gaps.sum() <= 2 * len(gaps) * np.median(gaps)
+def _evening(positions: Array, plane: Plane, shape: tuple[int, ...], frame: str | None) -> Evening | None:
+    """Even steps of the smallest size that occurs, but no finer than a quarter of the median one.
 
-
-def even_places(stack: Stack) -> tuple[Array, Array, Array]:
-    """Where even slices would lie: their heights along the normal (m,), the first position, the step vector.
-
-    The step is the smallest that occurs, but no finer than a quarter of the median one.
+    None where the slices are not on one line, or where most of the result would be invented.
     """
-    heights = stack.heights
+    heights = positions @ plane.normal
     gaps = np.diff(heights)
-    step = max(base_step(gaps), _FINEST_SHARE * float(np.median(gaps)))
+    median = float(np.median(gaps))
     rise = float(heights[-1] - heights[0])
+    if not _is_straight(positions, plane) or gaps.min() <= 0 or rise > 2 * len(gaps) * median:
+        return None
+    step = max(base_step(gaps), _FINEST_SHARE * median)
     count = int(np.floor(rise / step + JITTER_SHARE)) + 1
     places = np.minimum(heights[0] + np.arange(count) * step, heights[-1])
-    span = stack.positions[-1] - stack.positions[0]
-    return places, stack.positions[0], span / rise * step
+    vector = (positions[-1] - positions[0]) / rise * step
+    return Evening(heights, places, grid_of(positions[0], vector, plane, (count, *shape), frame))

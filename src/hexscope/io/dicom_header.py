@@ -165,9 +165,7 @@ def read_header(path: Path) -> Header:
         raise
     except Exception as error:  # pydicom raises what its parts raise: struct.error, KeyError, ValueError …
         kind = type(error).__name__
-        raise FormatError(
-            f"{path.name} cannot be parsed as DICOM ({kind})", code="file.unreadable"
-        ) from error
+        raise FormatError(f"{path.name} cannot be parsed as DICOM ({kind})", code="file.unreadable") from error
     header = Header(path, dataset, syntax, size, keyword, offset, length)
     _check_size(header)
     return header

@@ -115,9 +115,7 @@ def _read_native(slices: Sequence[Slice], places: Sequence[int], out: NDArray[An
                     raw = _scratch(file, part)
                 _finish(raw, part, out[k])
     except OSError as error:
-        raise FormatError(
-            f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable"
-        ) from error
+        raise FormatError(f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable") from error
 
 
 def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
@@ -162,7 +160,7 @@ def _scratch(file: FileIO, part: Slice) -> NDArray[Any]:
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
         flat = bits[start % 8 : start % 8 + stored.frame_bits]
     else:
-        flat = np.frombuffer(data, stored.dtype).astype(stored.dtype.newbyteorder("="))
+        flat = np.frombuffer(data, stored.dtype).astype(stored.dtype.newbyteorder("="), copy=False)
     if stored.samples == 1:
         return flat.reshape(stored.rows, stored.columns)
     if stored.is_planar:
@@ -183,8 +181,7 @@ def _decode(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
         for frame in _decoded(stored, indices):
             if frame.shape[:2] != (stored.rows, stored.columns):
                 raise FormatError(
-                    f"{stored.path.name} says {stored.rows} × {stored.columns}, "
-                    f"its pixels decode to {frame.shape}",
+                    f"{stored.path.name} says {stored.rows} × {stored.columns}, its pixels decode to {frame.shape}",
                     code="file.unreadable",
                 )
             yield frame
@@ -263,15 +260,13 @@ def _finish(raw: NDArray[Any], part: Slice, out: NDArray[Any]) -> None:
     if part.lut is not None:
         out[...] = part.lut[np.clip(raw.astype(np.int64) - part.lut_first, 0, len(part.lut) - 1)]
         return
-    if not np.shares_memory(raw, out):
-        out[...] = raw
     if out.dtype.kind == "f":
-        if part.slope != 1.0:
-            out *= part.slope
-        if part.intercept != 0.0:
-            out += part.intercept
-    elif part.intercept != 0.0:
+        np.multiply(raw, out.dtype.type(part.slope), out=out, casting="unsafe")
         out += out.dtype.type(part.intercept)
+    elif part.intercept != 0.0:
+        np.add(raw, out.dtype.type(part.intercept), out=out, casting="unsafe", dtype=out.dtype)
+    elif not np.may_share_memory(raw, out):
+        out[...] = raw
 
 
 def _mend_bits(raw: NDArray[Any], stored: Stored) -> NDArray[Any]:

@@ -44,9 +44,7 @@ def lone_slice(frame: Frame) -> Judged:
         return None, faults, {}
     frame_uid = _frame_uid(frame)
     shape = frame.stored.shape[:2]
-    thickness = next(
-        (t for k in ("SliceThickness", "SpacingBetweenSlices") if (t := frame.number(k)) and t > 0), None
-    )
+    thickness = next((t for k in ("SliceThickness", "SpacingBetweenSlices") if (t := frame.number(k)) and t > 0), None)
     if thickness is None:
         affine = np.vstack([np.column_stack([plane.columns_of_affine, frame.position]), [0.0, 0.0, 1.0]])
         return Grid(shape, affine, frame_of_reference=frame_uid), faults, {}
@@ -65,9 +63,7 @@ def flat_image(frame: Frame, modality: str) -> Judged:
         return _ultrasound(frame)
     spacing = _positive(frame, "PixelSpacing")
     shape = frame.stored.shape[:2]
-    no_place = Fault(
-        "geometry.no_position", f"{frame.header.path.name}: no position or orientation in the header"
-    )
+    no_place = Fault("geometry.no_position", f"{frame.header.path.name}: no position or orientation in the header")
     if spacing is None:
         faults = _zero_spacing(frame) or (_no_spacing(frame, "no PixelSpacing"),)
         if faults[0].code == "geometry.zero_spacing":
@@ -108,9 +104,7 @@ def _ultrasound(frame: Frame) -> Judged:
     deltas = [d for region in regions if (d := _tissue_mm(region)) is not None]
     if not deltas:
         told = (
-            f"none of {len(regions)} ultrasound regions is 2-D tissue in cm"
-            if regions
-            else "no region is calibrated"
+            f"none of {len(regions)} ultrasound regions is 2-D tissue in cm" if regions else "no region is calibrated"
         )
         return Grid(shape, plane="unknown"), (_no_spacing(frame, told),), facts
     if not np.allclose(deltas, deltas[0], rtol=_SAME_DELTA):

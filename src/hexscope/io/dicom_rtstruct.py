@@ -79,9 +79,7 @@ class Structures:
         steps = [f"contours of {self.name} rasterised onto {grid.shape}"]
         if left_out:
             steps.append(f"{left_out} points or open lines left out")
-        return Mask.from_parts(
-            parts, grid, steps=tuple(steps), files=(str(self.header.path),), name=self.name
-        )
+        return Mask.from_parts(parts, grid, steps=tuple(steps), files=(str(self.header.path),), name=self.name)
 
     def _check(self, grid: Grid) -> None:
         grid.require_affine(f"the contours of {self.name}")

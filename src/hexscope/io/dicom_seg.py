@@ -149,11 +149,7 @@ class Segmentation:
         frame = self._frame(k)
         if self.kind == "LABELMAP":
             return np.asarray(frame == number)
-        return (
-            np.asarray(frame >= _INSIDE * self.maximum)
-            if self.kind == "FRACTIONAL"
-            else np.asarray(frame > 0)
-        )
+        return np.asarray(frame >= _INSIDE * self.maximum) if self.kind == "FRACTIONAL" else np.asarray(frame > 0)
 
     def _frame(self, k: int) -> NDArray[Any]:
         return np.asarray(read_slices([self.slices[k]], np.dtype(np.uint16))[0])
@@ -195,9 +191,7 @@ def segmentation_series(header: Header) -> Series:
         plane, faults = plane_of(frames)
     if plane is None:
         faults = faults or (
-            Fault(
-                "geometry.bad_affine", f"{header.path.name}: its frames have no common plane in the patient"
-            ),
+            Fault("geometry.bad_affine", f"{header.path.name}: its frames have no common plane in the patient"),
         )
         return _refused(uid, header, faults, facts, description)
     seg = _segmentation(header, frames, segments, plane)
@@ -223,9 +217,7 @@ def segmentation_series(header: Header) -> Series:
     )
 
 
-def _refused(
-    uid: str, header: Header, faults: tuple[Fault, ...], facts: dict[str, Any], description: str
-) -> Series:
+def _refused(uid: str, header: Header, faults: tuple[Fault, ...], facts: dict[str, Any], description: str) -> Series:
     return Series(
         uid,
         "DICOM",
@@ -251,15 +243,11 @@ def _one_plane(frames: Sequence[Frame]) -> bool:
     )
 
 
-def _segmentation(
-    header: Header, frames: Sequence[Frame], segments: tuple[Segment, ...], plane: Plane
-) -> Segmentation:
+def _segmentation(header: Header, frames: Sequence[Frame], segments: tuple[Segment, ...], plane: Plane) -> Segmentation:
     kind = str(header.get("SegmentationType") or "BINARY")
     numbers = [f.number("ReferencedSegmentNumber") for f in frames]
     first = frames[0]
-    thickness = next(
-        (abs(t) for k in ("SpacingBetweenSlices", "SliceThickness") if (t := first.number(k))), None
-    )
+    thickness = next((abs(t) for k in ("SpacingBetweenSlices", "SliceThickness") if (t := first.number(k))), None)
     return Segmentation(
         header.path.name,
         str(header.path),

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from hexscope.core.faults import Fault
 from hexscope.core.geometry import Grid
-from hexscope.core.image import Image
-from hexscope.core.pixels import ArrayPixels, LazyPixels, Pixels
 from hexscope.core.quantity import Quantity
-from hexscope.errors import GeometryError, InputError
 from hexscope.io.dicom_facts import dataset_facts, earliest, header_facts, missing_in, plain
 from hexscope.io.dicom_frames import Frame
-from hexscope.io.dicom_geometry import Stack, even_places, grid_of, plane_of, stack_of
+from hexscope.io.dicom_geometry import Evening, plane_of, stack_of
 from hexscope.io.dicom_header import Header
-from hexscope.io.dicom_pixels import output_dtype, stack_pixels
+from hexscope.io.dicom_load import Recipe, refuse
 from hexscope.io.dicom_plane import flat_image, lone_slice
 from hexscope.io.dicom_split import Part, is_localizer, split_placed
-from hexscope.io.dicom_stored import Slice
 from hexscope.io.series import Series
 from hexscope.modality import of_dicom
 
@@ -31,7 +25,7 @@ _NAME = "DICOM"
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A series before it is closed: what its parts have in common, and what was judged so far."""
+    """A series before it is closed: its frames in array order, and what was judged so far."""
 
     id: str
     modality: str
@@ -39,12 +33,8 @@ class Draft:
     axes: tuple[str, ...]
     grid: Grid | None
     faults: tuple[Fault, ...] = ()
-    facts: Mapping[str, Any] | None = None
-
-    @property
-    def refusal(self) -> Fault | None:
-        """The first fault that forbids reading it."""
-        return next((f for f in self.faults if f.kind.verdict == "refused"), None)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    evening: Evening | None = None
 
 
 def image_series(uid: str, frames: Sequence[Frame]) -> list[Series]:
@@ -105,9 +95,7 @@ def _volume(uid: str, modality: str, part: Part) -> Series:
         return _close(make(frames, (*axes, *colour), grid, faults))
     stack = stack_of(frames, plane, str(frames[0].get("FrameOfReferenceUID") or "") or None)
     draft = make(stack.frames, ("z", "y", "x", *colour), stack.grid, (*faults, *stack.faults))
-    series = _close(draft)
-    can_even = stack.grid is None and stack.evenable and not colour
-    return replace(series, load_even=partial(_load_even, draft, stack)) if can_even else series
+    return _close(replace(draft, evening=stack.evening))
 
 
 def _flat_series(uid: str, modality: str, frames: Sequence[Frame], *, alone: bool) -> list[Series]:
@@ -126,9 +114,7 @@ def _flat_series(uid: str, modality: str, frames: Sequence[Frame], *, alone: boo
         grid, faults, facts = flat_image(own[0], modality)
         colour = ("c",) if own[0].stored.is_colour else ()
         time = ("t",) if len(own) > 1 else ()
-        out.append(
-            _close(Draft(series_id, modality, tuple(own), (*time, "y", "x", *colour), grid, faults, facts))
-        )
+        out.append(_close(Draft(series_id, modality, tuple(own), (*time, "y", "x", *colour), grid, faults, facts)))
     return out
 
 
@@ -148,7 +134,7 @@ def unreadable_series(
         "none",
         modality,
         tuple(str(h.path) for h in headers),
-        partial(_refuse, series_id, faults[0]),
+        partial(refuse, series_id, faults[0]),
         shape=shape,
         description=str(facts.get("SeriesDescription", "")),
         faults=faults,
@@ -156,70 +142,60 @@ def unreadable_series(
     )
 
 
-def _refuse(series_id: str, fault: Fault) -> Image:
-    kind = GeometryError if fault.code.startswith("geometry.") else InputError
-    raise kind(f"{series_id}: {fault.detail}. {fault.kind.remedy}", code=fault.code)
-
-
 # ---- closing ----------------------------------------------------------------------------------------------
 
 
 def _close(draft: Draft) -> Series:
     frames = draft.frames
-    facts = {**series_facts(frames), **(draft.facts or {})}
-    faults = [*draft.faults]
+    facts = {**series_facts(frames), **draft.facts}
     slices = [f.slice() for f in frames]
-    if any(f.rescale_is_broken for f in frames):
-        name = next(f for f in frames if f.rescale_is_broken).header.path.name
-        faults.append(
-            Fault("value.unknown_rescale", f"{name}: RescaleSlope or RescaleIntercept is no usable number")
-        )
+    broken = next((f for f in frames if f.rescale_is_broken), None)
+    faults = (*draft.faults, *_value_faults(frames[0], broken))
+    if broken is not None:
         facts.pop("RescaleSlope", None)
         slices = [replace(s, slope=1.0, intercept=0.0) for s in slices]
-    if frames[0].stored.photometric == "MONOCHROME1":
-        name = frames[0].header.path.name
-        faults.append(Fault("value.inverted_polarity", f"{name}: Photometric Interpretation is MONOCHROME1"))
-    draft = replace(draft, faults=tuple(faults), facts=facts)
-    single = draft.axes[0] == "y"
-    shape = slices[0].stored.shape if single else (len(slices), *slices[0].stored.shape)
-    refusal = draft.refusal
-    load: Callable[[], Image] = (
-        partial(_load, draft, slices) if refusal is None else partial(_refuse, _short_name(draft), refusal)
+    recipe = Recipe(
+        tuple(slices),
+        draft.axes,
+        draft.grid,
+        draft.modality,
+        _quantity(draft.modality, facts),
+        facts,
+        faults,
+        tuple(dict.fromkeys(str(f.header.path) for f in frames)),
     )
+    evening = None if draft.evening is None or "c" in draft.axes else draft.evening
     return Series(
         draft.id,
         _NAME,
         "image",
         draft.modality,
-        _files(frames),
-        load,
-        quantity=_quantity(draft.modality, facts),
-        shape=shape,
+        recipe.files,
+        recipe.load,
+        quantity=recipe.quantity,
+        shape=recipe.shape,
         axes=draft.axes,
-        grid=draft.grid if refusal is None else None,
+        grid=draft.grid if recipe.refusal is None else None,
         description=str(facts.get("SeriesDescription", "")),
-        faults=draft.faults,
+        faults=faults,
         facts=facts,
+        load_even=None if evening is None else partial(recipe.load_even, evening),
     )
 
 
-def _files(frames: Sequence[Frame]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(f.header.path) for f in frames))
-
-
-def _short_name(draft: Draft) -> str:
-    """The file, or the folder where there are several."""
-    path = draft.frames[0].header.path
-    return path.name if len(_files(draft.frames)) == 1 else path.parent.name
+def _value_faults(first: Frame, broken: Frame | None) -> Iterator[Fault]:
+    if broken is not None:
+        detail = f"{broken.header.path.name}: RescaleSlope or RescaleIntercept is no usable number"
+        yield Fault("value.unknown_rescale", detail)
+    if first.stored.photometric == "MONOCHROME1":
+        detail = f"{first.header.path.name}: Photometric Interpretation is MONOCHROME1"
+        yield Fault("value.inverted_polarity", detail)
 
 
 def _quantity(modality: str, facts: Mapping[str, Any]) -> Quantity:
     known = of_dicom(str(facts.get("Modality", "")))
     if known is None or known.code != modality:
-        colour = (
-            int(facts.get("SamplesPerPixel", 1)) > 1
-            or facts.get("PhotometricInterpretation") == "PALETTE COLOR"
-        )
+        colour = int(facts.get("SamplesPerPixel", 1)) > 1 or facts.get("PhotometricInterpretation") == "PALETTE COLOR"
         return Quantity.RGB if colour else Quantity.ARBITRARY
     return known.stored(facts)
 
@@ -271,75 +247,3 @@ def _frame_time_ms(frame: Frame) -> float | list[float] | None:
         return [float(v) for v in plain(vector)] if hasattr(vector, "__len__") else float(vector)
     rate = frame.number("RecommendedDisplayFrameRate") or frame.number("CineRate")
     return 1000.0 / rate if rate else None
-
-
-# ---- reading ----------------------------------------------------------------------------------------------
-
-
-def _load(draft: Draft, slices: Sequence[Slice]) -> Image:
-    pixels: Pixels = stack_pixels(slices, single=draft.axes[0] == "y")
-    if len(slices) == 1 and draft.axes[0] == "z":
-        pixels = stack_pixels(slices)
-    assert draft.grid is not None and draft.facts is not None
-    image = Image(
-        pixels,
-        draft.grid,
-        draft.modality,
-        _quantity(draft.modality, draft.facts),
-        axes=draft.axes,
-        facts=draft.facts,
-        faults=draft.faults,
-        files=_files(draft.frames),
-        name=_short_name(draft),
-    )
-    return _finite(image) if slices[0].stored.is_float else image
-
-
-def _finite(image: Image) -> Image:
-    """Float pixels can hold NaN: set to the value of nothing, and told."""
-    array = image.array
-    broken = ~np.isfinite(array)
-    count = int(np.count_nonzero(broken))
-    if not count:
-        return image
-    value = image.quantity.outside
-    mended = np.where(broken, np.array(value, array.dtype), array)
-    fault = Fault("value.not_finite", f"{image.name}: {count} of {array.size} values, set to {value:g}")
-    return replace(
-        image, pixels=ArrayPixels(mended), steps=(*image.steps, f"{count} values set to {value:g}")
-    ).with_fault(fault)
-
-
-def _load_even(draft: Draft, stack: Stack) -> Image:
-    """Linear interpolation along the normal onto the smallest step; told as a step and a fault."""
-    heights, origin, step = even_places(stack)
-    slices = [f.slice() for f in stack.frames]
-    shape = (len(heights), *slices[0].stored.shape)
-    if int(np.prod(shape, dtype=np.float64)) * 4 > 8 << 30:
-        raise GeometryError(
-            f"{_short_name(draft)}: even steps would take {shape}, too large", code="file.too_large"
-        )
-    source = LazyPixels.read(stack_pixels(slices)).astype(np.float32)
-    upper = np.clip(np.searchsorted(stack.heights, heights), 1, len(stack.heights) - 1)
-    span = stack.heights[upper] - stack.heights[upper - 1]
-    weight = np.clip((heights - stack.heights[upper - 1]) / span, 0.0, 1.0).astype(np.float32)
-    array = source[upper - 1] * (1 - weight)[:, None, None] + source[upper] * weight[:, None, None]
-    if output_dtype(slices).kind in "iu":
-        array = np.round(array).astype(output_dtype(slices))
-    frame = str(stack.frames[0].get("FrameOfReferenceUID") or "") or None
-    grid = grid_of(origin, step, stack.plane, shape, frame)
-    told = f"{len(slices)} slices resampled onto {len(heights)} even steps of {np.linalg.norm(step):.4g} mm"
-    kept = tuple(f for f in draft.faults if f.kind.verdict != "refused")
-    facts = {**series_facts(stack.frames)}
-    return Image(
-        ArrayPixels(array),
-        grid,
-        draft.modality,
-        _quantity(draft.modality, facts),
-        axes=draft.axes,
-        facts=facts,
-        steps=(told,),
-        faults=(*kept, Fault("geometry.evened", told)),
-        files=_files(stack.frames),
-        name=_short_name(draft),
-    )

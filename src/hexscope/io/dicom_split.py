@@ -157,9 +157,7 @@ def _by_occupancy(part: Part) -> list[Part]:
             for value, frames in groups:
                 told = f"{len(groups)} values of {keyword}; this one is {value}"
                 faults = tuple(f for f in part.faults if f.code != "series.split" or keyword not in f.detail)
-                split = Part(
-                    tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told))
-                )
+                split = Part(tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told)))
                 out.extend(_by_occupancy(split))
             return out
     return [_conflicting(part, taken)]
@@ -181,9 +179,7 @@ def _explained(taken: Sequence[Sequence[Frame]], keyword: str, word: str) -> lis
         and all(2 * len(group) >= len(taken) and max(map(len, group)) < most for group in by_value.values())
     ):
         names = _names(list(by_value))
-        return [
-            (names[v], [f for frames in by_value[v] for f in frames]) for v in sorted(by_value, key=_in_order)
-        ]
+        return [(names[v], [f for frames in by_value[v] for f in frames]) for v in sorted(by_value, key=_in_order)]
     if word in _RANKED and all(len(p) == most for p in taken):
         return _ranked(taken, keyword, most)
     return []
@@ -243,9 +239,7 @@ def _are_equal(place: Sequence[Frame]) -> bool:
 
 def _without_copies(part: Part, taken: Sequence[Sequence[Frame]]) -> Part:
     copies = [f for place in taken for f in place[1:]]
-    told = f"{len(copies)} copies were left out: {copies[0].header.path.name}" + (
-        " …" if len(copies) > 1 else ""
-    )
+    told = f"{len(copies)} copies were left out: {copies[0].header.path.name}" + (" …" if len(copies) > 1 else "")
     return replace(
         part,
         frames=tuple(p[0] for p in taken),

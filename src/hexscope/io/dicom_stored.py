@@ -133,9 +133,7 @@ def _check_claims(stored: Stored, size: int) -> None:
     """What the header claims against what the file holds, before any memory is taken for it."""
     name = stored.path.name
     if stored.rows < 1 or stored.columns < 1:
-        raise FormatError(
-            f"{name} says it has {stored.rows} rows and {stored.columns} columns", code="file.unreadable"
-        )
+        raise FormatError(f"{name} says it has {stored.rows} rows and {stored.columns} columns", code="file.unreadable")
     if stored.bits_allocated not in (1, 8, 16, 32, 64) or stored.samples not in (1, 3, 4):
         raise FormatError(
             f"{name} says {stored.bits_allocated} bits allocated, {stored.samples} samples per pixel; "

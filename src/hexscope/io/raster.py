@@ -168,9 +168,9 @@ class _Tiff:
     def read(self) -> NDArray[Any]:
         with opened(self.path) as file:
             array = np.asarray(file.series[0].asarray())
-        if self._take is not None:
-            array = array[..., : self._take]
-        return array.astype(self.dtype, copy=False).reshape(self.shape)
+            if self._take is not None:
+                array = array[..., : self._take]
+            return array.astype(self.dtype, copy=False).reshape(self.shape)
 
 
 def _meaning(path: Path, shape: tuple[int, ...], letters: str) -> tuple[tuple[int, ...], tuple[str, ...], int | None]:

@@ -9,9 +9,9 @@ from hexscope.core.faults import Fault
 from hexscope.core.image import Image
 from hexscope.core.quantity import Quantity
 from hexscope.errors import HexscopeError
-from hexscope.modality import suv
 from hexscope.modality.base import Facts, Modality, Window
 from hexscope.modality.facts import text
+from hexscope.modality.suv import Header, convert
 
 #: Units (0054,1001), DICOM PS3.3 C.8.9.1.1.3; GML and CM2ML are refined by SUV Type.
 _UNITS = {"BQML": Quantity.BQML, "CNTS": Quantity.COUNTS, "CPS": Quantity.COUNTS, "PROPCNTS": Quantity.COUNTS}
@@ -41,7 +41,7 @@ def audit(image: Image) -> tuple[Fault, ...]:
     """What stands between Bq/ml or counts and SUVbw, one fault a missing fact. Reads no pixels."""
     if image.quantity not in (Quantity.BQML, Quantity.COUNTS):
         return ()
-    facts = suv.Header(image, Quantity.SUVBW)
+    facts = Header(image, Quantity.SUVBW)
     if image.quantity is Quantity.COUNTS:
         return _faults(facts.philips_factor)
     return _faults(facts.require_corrections, facts.weight_kg, facts.dose, facts.dose_at_reference)
@@ -82,5 +82,5 @@ PT = Modality(
     needs=("Units", "DecayCorrection", "CorrectedImage", "PatientWeight", "RadionuclideTotalDose"),
     working=Quantity.SUVBW,
     audit=audit,
-    convert=suv.convert,
+    convert=convert,
 )

@@ -32,10 +32,10 @@ from hexscope.phantom.vessel import great_vessel_layers, heart_layers, liver_ves
 Labels = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 
-_TILE = (8, 32, 32)
+_TILE = (16, 32, 32)
 """Voxels painted at once: small enough that most shapes miss a tile, large enough that numpy earns its keep.
 """
-_MOST_POINTS = 8192
+_MOST_POINTS = 16384
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,7 +155,7 @@ class Column:
     def half_axes(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) heights in mm -> (3, n) half width, front and back depth in mm."""
         steps = np.rint((z - self.table[0][0]) / _STEP).astype(np.int64)
-        return np.take(self._fine, steps, axis=1, mode="clip")
+        return np.asarray(np.take(self._fine, steps, axis=1, mode="clip"))
 
     def inside(self, points: Points) -> Inside:
         x, y, z = points.T

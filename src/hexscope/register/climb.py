@@ -31,14 +31,10 @@ def rotation(vector: Array) -> Array:
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-9:
         return np.asarray(np.eye(3) + cross)
-    return np.asarray(
-        np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * (cross @ cross)
-    )
+    return np.asarray(np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * (cross @ cross))
 
 
-def climb(
-    similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int
-) -> Pose:
+def climb(similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int) -> Pose:
     """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
 
     A step of ``step_mm`` moves the samples by that length at their root mean square distance.

@@ -22,9 +22,7 @@ _RIVAL_SHARE = 0.97
 _WRONG_SHIFT, _WRONG_TURN = 0.25, 45.0
 
 
-def gather(
-    rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: float | None = None
-) -> Evidence:
+def gather(rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: float | None = None) -> Evidence:
     """Evidence on ``ended[0]``, the answer; the others are where else the search ended."""
     answer = ended[0].matrix
     middle = rungs.rungs[1]
@@ -34,7 +32,7 @@ def gather(
     return Evidence(
         score=score,
         elsewhere=_elsewhere(middle, answer, rungs.template) / max(score, 1e-9),
-        mirrored=_mirrored(rungs.rungs[0], answer),
+        mirrored=_mirrored(middle, answer),
         rival_mm=_rival(rungs, ended),
         halves_mm=_halves(middle, answer, rungs.template),
         inverse_mm=_inverse(rungs, answer, affine=affine),
@@ -84,12 +82,8 @@ def _halves(rung: Rung, answer: Array, template: Level) -> float:
         side = samples.points_mm @ normal.astype(np.float32) > 0
         for half in (samples.where(side), samples.where(~side)):
             pose = rung.climb(answer, samples=half)
-            gaps.append(gap_mm(pose.matrix, answer, _places(half)))
+            gaps.append(gap_mm(pose.matrix, answer, half.places_mm(50)))
     return float(np.median(gaps))
-
-
-def _places(samples: Samples) -> Array:
-    return np.asarray(samples.points_mm[::50] + samples.center_mm, dtype=np.float64)
 
 
 def _inverse(rungs: Ladder, answer: Array, *, affine: bool) -> float:

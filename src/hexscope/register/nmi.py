@@ -45,6 +45,10 @@ class Samples:
     center_mm: Array
     radius_mm: float
 
+    def places_mm(self, every: int) -> Array:
+        """LPS positions of every n-th point, (k, 3)."""
+        return np.asarray(self.points_mm[::every] + self.center_mm, dtype=np.float64)
+
     def where(self, chosen: NDArray[np.bool_]) -> Samples:
         """Some of the points, about the same centre."""
         return Samples(self.points_mm[chosen], self.values[chosen], self.center_mm, self.radius_mm)
@@ -174,9 +178,7 @@ class Similarity:
             seen.append(Seen(counts, rows, columns, upper, rise, inside))
         return seen
 
-    def _count(
-        self, shown: Floats, found: Floats
-    ) -> tuple[Array, NDArray[np.int64], NDArray[np.int64], Floats]:
+    def _count(self, shown: Floats, found: Floats) -> tuple[Array, NDArray[np.int64], NDArray[np.int64], Floats]:
         """Joint counts of the template's values and the scene's, with the lower bins and the upper row weight."""
         rows, u = _bin(shown, self.bins)
         columns, v = _bin(found, self.bins)

@@ -22,9 +22,7 @@ def guesses(template: Level, scene: Level) -> list[Array]:
     bases = [np.zeros(3), scene.center_mm - template.center_mm, _mass(scene) - _mass(template)]
     size = template.volume_mm3 ** (1 / 3)
     still = (0.0, 0.0, 0.0)
-    changes: list[tuple[tuple[float, ...], tuple[float, ...]]] = [
-        (turn, still) for turn in product(_TURNS, repeat=3)
-    ]
+    changes: list[tuple[tuple[float, ...], tuple[float, ...]]] = [(turn, still) for turn in product(_TURNS, repeat=3)]
     changes += [(still, shift) for shift in product(_SHIFTS, repeat=3)]
     return [np.eye(4)] + [
         rigid(turn, tuple(base + size * np.array(shift)), tuple(template.center_mm)).matrix
@@ -33,9 +31,7 @@ def guesses(template: Level, scene: Level) -> list[Array]:
     ]
 
 
-def best_starts(
-    similarity: Similarity, poses: list[Array], keep: int, apart_mm: float, probes: Array
-) -> list[Array]:
+def best_starts(similarity: Similarity, poses: list[Array], keep: int, apart_mm: float, probes: Array) -> list[Array]:
     """The headers' pose, and the ``keep`` best others; any two lie ``apart_mm`` or more from each other."""
     scored = sorted((Pose(similarity.score(m), m) for m in poses[1:]), key=lambda p: -p.score)
     headers = Pose(similarity.score(poses[0]), poses[0])

@@ -21,7 +21,7 @@ from hexscope.core.image import Image
 Part = NDArray[np.bool_]
 
 #: Shapes are found on voxels of about this size, edges on the full ones.
-COARSE_MM = 2.0
+COARSE_MM = 3.0
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,10 @@ def grey(level: NDArray[Any]) -> RGB:
     return np.repeat(byte[..., None], 3, axis=2)
 
 
-def outlined(rgb: RGB, labels: NDArray[Any], width: int = 1) -> RGB:
-    """The picture with the outline of each label of a label plane in its colour."""
+def outlined(rgb: RGB, parts: Sequence[NDArray[np.bool_]], width: int = 1) -> RGB:
+    """The picture with the outline of each part (bool, of its size) in a colour of its own."""
     out = rgb.copy()
-    for number, value in enumerate(v for v in np.unique(labels) if v):
-        part = labels == value
+    for number, part in enumerate(parts):
         edge = part & ~ndimage.binary_erosion(part, iterations=width, border_value=1)
         out[edge] = COLOURS[number % len(COLOURS)]
     return out
@@ -88,6 +87,8 @@ def _tile(panel: Panel, height: int) -> Pillow.Image:
     tile = Pillow.fromarray(np.ascontiguousarray(panel.rgb)).resize((width, height), how)
     draw = ImageDraw.Draw(tile)
     font = ImageFont.load_default(size=max(11, height // 22))
+    bright = float(panel.rgb.mean()) > 140
+    ink, rim = ((25, 30, 38), (255, 255, 255)) if bright else (_TEXT, (0, 0, 0))
     places = (
         (4, height // 2, "lm"),
         (width - 4, height // 2, "rm"),
@@ -95,7 +96,7 @@ def _tile(panel: Panel, height: int) -> Pillow.Image:
         (width // 2, height - 4, "mb"),
     )
     for letter, (x, y, anchor) in zip(panel.letters, places, strict=True):
-        draw.text((x, y), letter, fill=_TEXT, font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+        draw.text((x, y), letter, fill=ink, font=font, anchor=anchor, stroke_width=1, stroke_fill=rim)
     if panel.title:
         draw.text(
             (5, 4), panel.title, fill=_TEXT, font=font, anchor="lt", stroke_width=1, stroke_fill=(0, 0, 0)

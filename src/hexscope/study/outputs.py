@@ -30,7 +30,7 @@ def write_outputs(case: Case, place: Workplace) -> Case:
 
 
 def _is_dicom(case: Case) -> bool:
-    return case.row["format"] == "DICOM"
+    return bool(case.row["format"] == "DICOM")
 
 
 def _write_mask(case: Case, image: Image, mask: Mask, what: str, place: Workplace) -> Case:

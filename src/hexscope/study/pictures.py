@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hexscope.core.image import Image, Mask
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
-from hexscope.fuse import cut, fuse, hung, mip, usual_window, window
+from hexscope.fuse import Look, cut, fuse, hung, mip, usual_window, window
 from hexscope.study.canvas import Mark, Panel, grey, outlined, strip
 from hexscope.study.result import Case, Picture, Registration, problem
 
@@ -58,7 +58,6 @@ def case_pictures(case: Case) -> Case:
 def _volume(case: Case, image: Image) -> tuple[Picture, ...]:
     at = _interesting(case, image)
     outlines = case.segmented if case.findings is None else case.findings.mask
-    outlines = outlines if outlines is not None and len(outlines.layers) == 1 else None
     panels = [_plane(image, axis, at, outlines) for axis in _AXES]
     names = [label.name for label in outlines.labels] if outlines is not None and outlines.labels else []
     drawn = f"; outlined: {', '.join(names[:6])}" if names else ""
@@ -90,8 +89,8 @@ def _plane(image: Image, axis: Axis, at: Point, outlines: Mask | None) -> Panel:
     thin = cut(image.grid, axis, at[_WORLD[axis]])
     rgb = _shown(image, hung(resample(image, thin).array, axis), usual_window(image))
     if outlines is not None:
-        labels = hung(resample(outlines, thin).array, axis)
-        rgb = outlined(rgb, labels)
+        flat = resample(outlines, thin)
+        rgb = outlined(rgb, [hung(flat.of(label.value), axis) for label in flat])
     return Panel(rgb, _LETTERS[axis])
 
 
@@ -147,11 +146,8 @@ def _flat(case: Case, image: Image) -> Picture:
     if "z" in small.axes:
         array = array[array.shape[0] // 2]
     rgb = _shown(small, array[..., :3] if "c" in small.axes else array, usual_window(small))
-    if case.segmented is not None and len(case.segmented.layers) == 1:
-        labels = case.segmented.array
-        rows = (np.arange(rgb.shape[0]) * labels.shape[0] / rgb.shape[0]).astype(int)
-        columns = (np.arange(rgb.shape[1]) * labels.shape[1] / rgb.shape[1]).astype(int)
-        rgb = outlined(rgb, labels[rows][:, columns], width=2)
+    if case.segmented is not None:
+        rgb = outlined(rgb, [_scaled(case.segmented.of(label.value), rgb) for label in case.segmented], width=2)
     size = " × ".join(str(n) for n in image.shape)
     names = [] if case.segmented is None else [label.name for label in case.segmented.labels]
     drawn = f"; outlined: {', '.join(names)}" if names else ""
@@ -162,6 +158,13 @@ def _flat(case: Case, image: Image) -> Picture:
         f"{image.modality}, {size} pixels{drawn}",
         f"{image.modality}，{size} 像素{drawn_zh}",
     )
+
+
+def _scaled(part: NDArray[np.bool_], rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """A part on the pixels of a thumbnail (nearest)."""
+    rows = (np.arange(rgb.shape[0]) * part.shape[0] / rgb.shape[0]).astype(int)
+    columns = (np.arange(rgb.shape[1]) * part.shape[1] / rgb.shape[1]).astype(int)
+    return np.asarray(part[rows][:, columns])
 
 
 def _small(image: Image) -> Image:
@@ -201,7 +204,7 @@ def fused_pictures(fixed: Case, moving: Case, pair: Registration) -> tuple[Pictu
         for axis in _AXES:
             thin = cut(fixed.image.grid, axis, float(at[_WORLD[axis]]))
             below = resample(fixed.image, thin)
-            joined = fuse(below, moving.image, how=how, through=through, force=True, **_look(moving.image))
+            joined = fuse(below, moving.image, how=how, through=through, force=True, **_look(moving.image, how))
             panels.append(Panel(hung(joined.picture, axis), _LETTERS[axis]))
         pictures.append(
             Picture(
@@ -214,8 +217,10 @@ def fused_pictures(fixed: Case, moving: Case, pair: Registration) -> tuple[Pictu
     return tuple(pictures)
 
 
-def _look(over: Image) -> dict[str, Any]:
-    """PET glows from the first SUV on; MR is laid over half and half."""
+def _look(over: Image, how: str) -> Look:
+    """PET glows from the first SUV on; MR is laid thinly over, and grey beside grey in a checkerboard."""
+    if how == "checkerboard":
+        return {"palette": "grey"}
     if over.modality == "PT":
         return {"alpha": 0.55, "palette": "hot iron", "threshold": 1.0 if over.quantity.is_suv else None}
     return {"alpha": 0.4, "palette": "hot iron"}

@@ -57,7 +57,7 @@ def study(
 
     resume       use again what an interrupted run of the same files left
     one_patient  join images that name no patient as if they were of one
-    liver        sphere (x, y, z, radius in LPS mm) or Mask for the liver-based PET threshold
+    liver        Sphere or Mask for the liver-based PET threshold
     tell         called with a message and its values at each stage; ``counter(what)`` gives a (done, total) callback
     language     the language that the report opens in; it holds both
 
@@ -134,7 +134,7 @@ def _joined(
     return joined, told
 
 
-def _with_tasks(cases: list[Case], liver: Liver | Mask, tell: Say) -> list[Case]:
+def _with_tasks(cases: list[Case], liver: Liver, tell: Say) -> list[Case]:
     images = _images(cases)
     out = []
     for case in cases:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from hexscope.core.image import Image, Mask
 from hexscope.core.measure import measure
 from hexscope.core.quantity import Quantity
-from hexscope.detect import detect
+from hexscope.detect import Sphere, detect
 from hexscope.errors import HexscopeError, MissingFact, NoModelError
 from hexscope.io.reading import refusal
 from hexscope.modality import of_code
 from hexscope.segment import segment
 from hexscope.study.result import Case, problem, with_faults
 
-Liver = tuple[float, ...] | Mask | None
+Liver = Sphere | Mask | None
 
 
 def in_working_quantity(case: Case) -> Case:

@@ -12,6 +12,7 @@ they do on these and on others; a verdict is a warning light, not a measurement.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from hexscope.core.transform import Certificate, Verdict
@@ -77,41 +78,32 @@ class Limit:
 
 
 LIMITS = (
-    Limit("score", 0.02, 0.005, "the two images tell next to nothing about each other (NMI − 1 = {:.3f})"),
-    Limit("elsewhere", 0.70, 0.95, "poses put wrong on purpose reach {:.0%} of the score"),
-    Limit("mirrored", 0.95, 1.02, "the image mirrored left to right reaches {:.0%} of the score"),
+    Limit("score", 0.015, 0.003, "the two images tell next to nothing about each other (NMI − 1 = {:.3f})"),
+    Limit("elsewhere", 0.80, 1.0, "poses put wrong on purpose reach {:.0%} of the score"),
+    Limit("mirrored", 0.97, 1.03, "the image mirrored left to right reaches {:.1%} of the score"),
     Limit("rival_mm", 5.0, 15.0, "another pose {:.1f} mm away scores nearly as well", True),
     Limit("halves_mm", 3.0, 8.0, "halves of the field taken alone disagree by {:.1f} mm", True),
     Limit("inverse_mm", 3.0, 8.0, "the search run backwards ends {:.1f} mm away", True),
     Limit("overlap", 0.6, 0.25, "only {:.0%} of the smaller field lies inside the other"),
     Limit("rotation_deg", 30.0, 75.0, "a turn of {:.0f} degrees is unusual between two scans"),
 )
-_MOVED = Limit(
-    "moved_mm", 2.0, 6.0, "the best fit lies {:.1f} mm from where the headers put the images", True
-)
+_MOVED = Limit("moved_mm", 2.0, 8.0, "the best fit lies {:.1f} mm from where the headers put the images", True)
 
 
 def certify(evidence: Evidence) -> Certificate:
     """The verdict on a registration, or (where ``moved_mm`` is given) on images said to be in place already.
 
-    Images in place are rejected only where a trustworthy answer lies elsewhere: weak evidence is no proof of a fault.
+    That the headers and the best fit agree speaks for both. Images in place are therefore accepted on weaker evidence,
+    and rejected only where a trustworthy fit lies elsewhere: weak evidence is no proof of a fault.
     """
     trusts = [(limit, limit.trust(evidence)) for limit in LIMITS]
-    score = 1.0
-    for _, trust in trusts:
-        score *= trust
+    found = math.prod(trust for _, trust in trusts)
     reasons = [limit.reason(evidence) for limit, trust in trusts if trust < 1.0]
     if evidence.moved_mm is None:
-        verdict = _verdict(score)
-        fine = (
-            "starts, halves of the field and the search backwards agree, and wrong poses score clearly less"
-        )
-    else:
-        verdict, score = _in_place(score, _MOVED.trust(evidence))
-        fine = f"the best fit lies {evidence.moved_mm:.1f} mm from where the headers put the images"
-        if _MOVED.trust(evidence) < 1.0:
-            reasons.insert(0, _MOVED.reason(evidence))
-    return Certificate(verdict, score, tuple(reasons) or (fine,), evidence.as_pairs())
+        fine = "starts, halves of the field and the search backwards agree; wrong poses score clearly less"
+        return Certificate(_verdict(found), found, tuple(reasons) or (fine,), evidence.as_pairs())
+    verdict, score = _in_place(found, _MOVED.trust(evidence))
+    return Certificate(verdict, score, (_MOVED.reason(evidence), *reasons), evidence.as_pairs())
 
 
 def _verdict(score: float) -> Verdict:
@@ -120,8 +112,9 @@ def _verdict(score: float) -> Verdict:
 
 def _in_place(found: float, still: float) -> tuple[Verdict, float]:
     """From the trust in the best fit and the trust that it lies where the images are."""
-    if still * found >= ACCEPT:
-        return "accept", still * found
-    if still < REJECT and found >= ACCEPT:
+    score = still * (ACCEPT + (1 - ACCEPT) * found)
+    if found >= REJECT and score >= ACCEPT:
+        return "accept", score
+    if found >= ACCEPT and still < REJECT:
         return "reject", still
-    return "review", min(max(still * found, REJECT), ACCEPT)
+    return "review", min(max(score, REJECT), ACCEPT)
