@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import hexscope as hx
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
+from hexscope.phantom import PhantomFiles
 
 #: Orthonormal, no axis along a world axis, no two angles alike.
 OBLIQUE = np.linalg.qr(np.array([[0.9, 0.2, -0.3], [-0.1, 0.8, 0.4], [0.35, -0.5, 0.95]]))[0]
@@ -39,3 +44,29 @@ def oblique_ct(oblique_grid: Grid) -> Image:
     """A CT on the oblique grid; every voxel value is its own."""
     array = (np.arange(5 * 7 * 11, dtype=np.int16) * 3 - 500).reshape(5, 7, 11)
     return Image.from_array(array, oblique_grid, modality="CT", quantity="HU", name="oblique")
+
+
+@pytest.fixture(scope="session")
+def phantom_files(tmp_path_factory: pytest.TempPathFactory) -> PhantomFiles:
+    """The digital patient (synthetic) with all its faults, written once for all tests."""
+    return hx.phantom(tmp_path_factory.mktemp("phantom"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def phantom_truth(phantom_files: PhantomFiles) -> dict[str, Any]:
+    return dict(json.loads(phantom_files.truth.read_text()))
+
+
+@pytest.fixture(scope="session")
+def phantom_study(
+    phantom_files: PhantomFiles, phantom_truth: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A tidy folder: study/ct, study/pet, study/t1, ... hold one sound series of the digital patient each."""
+    root = tmp_path_factory.mktemp("docs")
+    for series in phantom_truth["series"]:
+        target = root / "study" / series["role"]
+        target.mkdir(parents=True)
+        for name in series["files"]:
+            file = phantom_files.folder / name
+            shutil.copyfile(file, target / file.name)
+    return root

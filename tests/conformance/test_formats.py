@@ -191,7 +191,7 @@ def test_masks_stay_masks(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     grid = case.image().grid
     array = np.arange(np.prod(grid.shape)).reshape(grid.shape) % 4 * (np.arange(grid.shape[-1]) > 2)
-    mask = Mask.from_array(array, grid, {1: "liver", 2: "脾", 3: "a \"b\""}, steps=("drawn",))
+    mask = Mask.from_array(array, grid, {1: "liver", 2: "脾", 3: 'a "b"'}, steps=("drawn",))
     save = {NIFTI: save_nifti, ITK: save_itk, RASTER: save_picture}[case.kind]  # type: ignore[index]
     save(mask, tmp_path / case.file)
     series = _only(case.kind, tmp_path / case.file)

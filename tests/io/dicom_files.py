@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from hexscope.io.dicom import DICOM
@@ -45,7 +44,7 @@ def item(**tags: Any) -> Dataset:
 
 
 def pixel_tags(array: NDArray[Any]) -> dict[str, Any]:
-    """The image pixel module for (y, x), (y, x, 3) or (t, y, x); big endian arrays are written as they are."""
+    """The image pixel module for (y, x), (y, x, 3) or (t, y, x); arrays are written in their byte order."""
     frames = array.ndim == 3 and array.shape[-1] != 3
     rows, columns = array.shape[1:3] if frames else array.shape[:2]
     bits = array.dtype.itemsize * 8
@@ -116,13 +115,11 @@ def stack(count: int = 5, shape: tuple[int, int] = (7, 11)) -> NDArray[np.int16]
 
 
 def write_stack(folder: Path, array: NDArray[Any], heights: Sequence[float], **tags: Any) -> list[Path]:
-    """Slices at heights along the normal, under names whose order says nothing, numbered against the order."""
+    """Slices at heights along the normal, named in no order, numbered against it."""
     folder.mkdir(exist_ok=True)
     names = np.random.default_rng(3).permutation(len(heights))
     return [
-        ct_slice(
-            folder / f"{names[k]:03d}", array[k], ORIGIN + NORMAL * h, InstanceNumber=len(heights) - k, **tags
-        )
+        ct_slice(folder / f"{names[k]:03d}", array[k], ORIGIN + NORMAL * h, InstanceNumber=len(heights) - k, **tags)
         for k, h in enumerate(heights)
     ]
 
@@ -140,6 +137,3 @@ def only(folder: Path) -> Series:
 
 def codes(series: Series) -> list[str]:
     return [f.code for f in series.faults]
-
-
-__all__ = ["Items"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 
 from hexscope.core.image import Image
 from tests.io.dicom_files import (
@@ -17,7 +18,6 @@ from tests.io.dicom_files import (
     ROW,
     SPACING,
     STEP,
-    Items,
     dataset,
     item,
     only,
@@ -45,9 +45,7 @@ def enhanced(path: Path, array: np.ndarray, groups: list[Dataset], **tags: Any) 
         PixelMeasuresSequence=Items([item(PixelSpacing=list(SPACING), SliceThickness=2.5)]),
     )
     ds = dataset(ENHANCED_MR, "MR")
-    ds.DimensionIndexSequence = Items(
-        [item(DimensionIndexPointer=0x20051063, FunctionalGroupPointer=0x2005100F)]
-    )
+    ds.DimensionIndexSequence = Items([item(DimensionIndexPointer=0x20051063, FunctionalGroupPointer=0x2005100F)])
     return save(
         ds,
         path,
@@ -63,9 +61,12 @@ def test_frames_are_ordered_by_place_and_rescaled_one_by_one(tmp_path: Path) -> 
     array = stack()
     order = [3, 0, 4, 1, 2]
     groups = [
-        frame(STEP * k, PixelValueTransformationSequence=item(RescaleSlope=0.5 + k, RescaleIntercept=k, RescaleType="US"))
+        frame(
+            STEP * k,
+            PixelValueTransformationSequence=item(RescaleSlope=k + 0.5, RescaleIntercept=k, RescaleType="US"),
+        )
         for k in order
-    ]  # fmt: skip
+    ]
     enhanced(tmp_path / "a", array[order], groups)
     image = only(tmp_path).load()
     assert isinstance(image, Image) and image.faults == ()
@@ -96,10 +97,13 @@ def test_magnitude_and_field_map_in_one_object_are_parted(tmp_path: Path) -> Non
 def test_stacks_and_times(tmp_path: Path) -> None:
     array = np.concatenate([stack() + 100 * t for t in range(3)])
     groups = [
-        frame(STEP * k, FrameContentSequence=item(TemporalPositionIndex=t + 1, StackID="1", InStackPositionNumber=k + 1))
+        frame(
+            STEP * k,
+            FrameContentSequence=item(TemporalPositionIndex=t + 1, StackID="1", InStackPositionNumber=k + 1),
+        )
         for t in range(3)
         for k in range(5)
-    ]  # fmt: skip
+    ]
     enhanced(tmp_path / "a", array, groups)
     found = scan(tmp_path).series
     assert [s.id for s in found] == [f"1.2.3.4.5:t={t}" for t in (1, 2, 3)]

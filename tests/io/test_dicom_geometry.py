@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hexscope.core.image import Image
 from hexscope.errors import GeometryError
 from hexscope.io.series import Series
-
 from tests.io.dicom_files import (
     COLUMN,
     NORMAL,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.sequence import Sequence as Items
 
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Mask
@@ -20,7 +21,6 @@ from tests.io.dicom_files import (
     ROW,
     SPACING,
     STEP,
-    Items,
     dataset,
     item,
     pixel_tags,
@@ -52,7 +52,13 @@ def truth() -> dict[int, np.ndarray]:
     return {1: one, 4: two}
 
 
-def seg(path: Path, parts: dict[int, np.ndarray], kind: str = "BINARY", corner: tuple[int, int] = (0, 0), **tags: Any) -> Path:  # fmt: skip
+def seg(
+    path: Path,
+    parts: dict[int, np.ndarray],
+    kind: str = "BINARY",
+    corner: tuple[int, int] = (0, 0),
+    **tags: Any,
+) -> Path:
     """Frames in odd order; empty ones are left out, and the picture may be cut to begin at ``corner``."""
     frames, groups = [], []
     for number, part in reversed(parts.items()):
@@ -130,9 +136,7 @@ def test_binary_seg_lies_on_its_own_and_on_the_image_grid(
         np.testing.assert_array_equal(own.of(number), part[1:, corner[0] :, corner[1] :])
     np.testing.assert_allclose(own.grid.spacing_mm, (STEP, *SPACING), atol=1e-9)
     where = np.argwhere(own.of(4))[0]
-    np.testing.assert_allclose(
-        own.grid.to_world(where), ct_grid.to_world(np.argwhere(truth()[4])[0]), atol=1e-6
-    )
+    np.testing.assert_allclose(own.grid.to_world(where), ct_grid.to_world(np.argwhere(truth()[4])[0]), atol=1e-6)
 
 
 def test_fractions_of_half_and_more_are_inside(tmp_path: Path, ct_grid: Grid) -> None:
@@ -173,9 +177,9 @@ def rtstruct(path: Path, rois: dict[str, list[np.ndarray]], kind: str = "CLOSED_
     for number, (name, polygons) in enumerate(rois.items(), start=1):
         structures.append(item(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID="1.2.3.4.9"))
         lines = [
-            item(ContourGeometricType=kind, NumberOfContourPoints=len(p), ContourData=[float(f"{v:.6f}") for v in p.ravel()])
-            for p in polygons
-        ]  # fmt: skip
+            item(ContourGeometricType=kind, ContourData=[float(f"{v:.6f}") for v in points.ravel()])
+            for points in polygons
+        ]
         contours.append(item(ReferencedROINumber=number, ContourSequence=Items(lines)))
     return save(
         ds,
@@ -247,7 +251,5 @@ def test_pixels_inside_a_polygon_are_those_of_an_independent_test() -> None:
     radius = rng.uniform(6, 17, 23)
     points = np.stack([20.3 + radius * np.sin(angles), 26.7 + radius * np.cos(angles)], axis=1)
     np.testing.assert_array_equal(inside([points], (41, 57)), polygon2mask((41, 57), points))
-    area = 0.5 * abs(
-        np.dot(points[:, 0], np.roll(points[:, 1], 1)) - np.dot(points[:, 1], np.roll(points[:, 0], 1))
-    )
+    area = 0.5 * abs(np.dot(points[:, 0], np.roll(points[:, 1], 1)) - np.dot(points[:, 1], np.roll(points[:, 0], 1)))
     assert inside([points], (41, 57)).sum() == pytest.approx(area, rel=0.05)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.pixels import apply_color_lut
+from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from hexscope.core.image import Image
@@ -22,7 +23,6 @@ from tests.io.dicom_files import (
     SC,
     STEP,
     US,
-    Items,
     codes,
     ct_slice,
     dataset,
@@ -47,9 +47,7 @@ def load(folder: Path) -> Image:
 
 def test_integer_rescale_stays_integer_and_exact(tmp_path: Path) -> None:
     array = RNG.integers(0, 4096, (5, 7, 11)).astype(np.uint16)
-    write_stack(
-        tmp_path, array, [STEP * k for k in range(5)], BitsStored=12, HighBit=11, RescaleIntercept=-1024
-    )
+    write_stack(tmp_path, array, [STEP * k for k in range(5)], BitsStored=12, HighBit=11, RescaleIntercept=-1024)
     image = load(tmp_path)
     assert image.array.dtype == np.int16
     np.testing.assert_array_equal(image.array, array.astype(int) - 1024)

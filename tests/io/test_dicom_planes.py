@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.sequence import Sequence as Items
 
 from hexscope.errors import UncalibratedError
 from hexscope.io.series import Series
-from tests.io.dicom_files import CR, SC, US, Items, codes, dataset, item, only, pixel_tags, save, scan
+from tests.io.dicom_files import CR, SC, US, codes, dataset, item, only, pixel_tags, save, scan
 
 ARRAY = np.arange(77, dtype=np.uint8).reshape(7, 11)
 

@@ -103,9 +103,7 @@ def test_sizes_and_orientations_are_parted(tmp_path: Path) -> None:
     for k in range(4):
         ct_slice(tmp_path / f"big{k}", stack(4, (9, 6))[k], ORIGIN + NORMAL * STEP * k)
         turned = [*COLUMN.tolist(), *(-ROW).tolist()]
-        ct_slice(
-            tmp_path / f"turned{k}", stack()[k], ORIGIN + NORMAL * STEP * k, ImageOrientationPatient=turned
-        )
+        ct_slice(tmp_path / f"turned{k}", stack()[k], ORIGIN + NORMAL * STEP * k, ImageOrientationPatient=turned)
     found = scan(tmp_path).series
     assert sorted(s.shape for s in found) == [(4, 7, 11), (4, 9, 6), (5, 7, 11)]
     assert all(codes(s) == ["series.mixed"] for s in found)

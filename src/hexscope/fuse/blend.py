@@ -17,7 +17,7 @@ from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
 from hexscope.core.transform import Certificate, Transform
 from hexscope.errors import RefusedError, UsageError
-from hexscope.fuse.palettes import colours, palette
+from hexscope.fuse.palettes import canonical, colours
 from hexscope.fuse.planes import usual_window, window
 
 How = Literal["overlay", "max", "checkerboard"]
@@ -119,9 +119,7 @@ def _brightest(below: NDArray[np.float32], above: NDArray[np.float32], alpha: fl
     return np.maximum(below, above)
 
 
-def _checkerboard(
-    below: NDArray[np.float32], above: NDArray[np.float32], alpha: float
-) -> NDArray[np.float32]:
+def _checkerboard(below: NDArray[np.float32], above: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
     rows, columns = below.shape[:2]
     side = max(1, max(rows, columns) // _FIELDS)
     odd = (np.arange(rows)[:, None] // side + np.arange(columns) // side) % 2 == 1
@@ -184,8 +182,7 @@ def fuse(
     alpha = look.get("alpha", 0.5)
     if not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha is between 0 (base only) and 1 (over only); got {alpha}")
-    name = look.get("palette", "grey" if method == "max" else "hot iron")
-    palette(name)
+    name = canonical(look.get("palette", "grey" if method == "max" else "hot iron"))
     certificate = None if through is None else through.certificate
     _refuse_rejected(certificate, force)
     below = look.get("window_base") or usual_window(base)

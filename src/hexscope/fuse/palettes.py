@@ -42,23 +42,31 @@ _CORNERS: dict[str, tuple[Knots, Knots, Knots]] = {
 PALETTES = tuple(_CORNERS)
 
 
-@cache
-def palette(name: str) -> Bytes:
-    """The 256 colours of a palette, (256, 3), read-only. Hyphens and underscores count as spaces.
-
-    Raises UsageError for a name that is not among ``PALETTES``.
-    """
+def canonical(name: str) -> str:
+    """The name as ``PALETTES`` has it; hyphens and underscores count as spaces. UsageError for one it has not."""
     wanted = name.strip().lower().replace("-", " ").replace("_", " ")
     if wanted not in _CORNERS:
         raise UsageError(f"unknown palette {name!r}; known are {', '.join(PALETTES)}")
+    return wanted
+
+
+def palette(name: str) -> Bytes:
+    """The 256 colours of a palette, (256, 3), read-only. UsageError for a name that is not among ``PALETTES``."""
+    return _table(canonical(name))
+
+
+@cache
+def _table(name: str) -> Bytes:
     entries = np.arange(256)
-    lines = [np.interp(entries, [e for e, _ in corners], [v for _, v in corners]) for corners in _CORNERS[wanted]]
+    lines = [np.interp(entries, [e for e, _ in corners], [v for _, v in corners]) for corners in _CORNERS[name]]
     table = np.floor(np.stack(lines, axis=1) + 0.5 + 1e-9).astype(np.uint8)
     table.setflags(write=False)
     return table
 
 
 def colours(levels: NDArray[np.floating], name: str) -> NDArray[np.float32]:
-    """Levels in 0..1 as colours, 0..255 in float, with a last axis of 3."""
+    """Levels in 0..1 as colours, 0..255 in float, with a last axis of 3. Grey is not rounded to its 256 entries."""
+    if canonical(name) == "grey":
+        return np.repeat(np.asarray(levels, dtype=np.float32)[..., None] * np.float32(255.0), 3, axis=-1)
     entry = np.floor(np.asarray(levels) * 255.0 + 0.5).astype(np.uint8)
     return palette(name)[entry].astype(np.float32)

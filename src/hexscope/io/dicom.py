@@ -122,6 +122,13 @@ class _Sorting:
     def _close(self, uid: str, frames: Sequence[Frame]) -> None:
         self._series.extend(image_series(uid, frames))
 
+    def _close_slides(self) -> None:
+        from hexscope.io.slide import scan_dicom_slide
+
+        found = scan_dicom_slide([h.path for h in self._slides])
+        self._series.extend(found.series)
+        self._others.extend(found.others)
+
     def inventory(self) -> Inventory:
         """Close all series."""
         for uid, frames in self._frames.items():
@@ -130,11 +137,7 @@ class _Sorting:
             fault = Fault("series.report", f"{len(headers)} objects without pixels, as {headers[0].path.name}")
             self._series.append(unreadable_series(uid, headers, (fault,)))
         if self._slides:
-            from hexscope.io.slide import scan_dicom_slide
-
-            found = scan_dicom_slide([h.path for h in self._slides])
-            self._series.extend(found.series)
-            self._others.extend(found.others)
+            self.attempt(self._slides[0].path, self._close_slides)
         return Inventory(tuple(self._series), tuple(self._others))
 
 

@@ -6,6 +6,8 @@ pydicom's decoders. Values follow PS3.3 C.7.6.3 (bits), C.11.1 (rescale, Modalit
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
@@ -23,6 +25,7 @@ from hexscope.io.dicom_stored import Slice, Stored
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 _MISSING_CODEC = ("missing dependencies", "not supported", "no available", "unable to decode as a plugin")
 _DECODING_THREADS = 2
+_LARGE_BYTES = 32 << 20
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
@@ -79,7 +82,7 @@ def read_slices(slices: Sequence[Slice], dtype: np.dtype[Any]) -> NDArray[Any]:
     for k, part in enumerate(slices):
         by_file.setdefault(part.stored.path, []).append(k)
     _decode_first(slices[0])
-    out = np.empty((len(slices), *slices[0].stored.shape), dtype)
+    out = _fresh_memory((len(slices), *slices[0].stored.shape), dtype)
     coded = []
     for places in by_file.values():
         if slices[places[0]].stored.is_native:
@@ -91,6 +94,16 @@ def read_slices(slices: Sequence[Slice], dtype: np.dtype[Any]) -> NDArray[Any]:
             for _ in pool.map(lambda places: _read_coded(slices, places, out), coded):
                 pass
     return out
+
+
+def _fresh_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array to fill. Large ones come from plain pages: numpy asks the kernel for huge ones, and where memory
+    is fragmented finding those takes longer than reading 300 slices does."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(shape, dtype)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def _decode_first(part: Slice) -> None:

@@ -77,7 +77,7 @@ def split_placed(frames: Sequence[Frame]) -> list[Part]:
         if len(kinds) > 1:
             part = Part(tuple(kind), f":plane={number}", (Fault("series.mixed", told),))
         parts.extend(_by_occupancy(part))
-    return parts
+    return parts if len(parts) > 1 else [replace(part, suffix="") for part in parts]
 
 
 def is_localizer(frame: Frame) -> bool:

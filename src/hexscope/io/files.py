@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from hexscope.errors import InputError, UsageError
@@ -34,4 +35,5 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

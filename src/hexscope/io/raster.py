@@ -102,6 +102,7 @@ class _Picture:
             width, height = picture.size
             self.comment = _comment(picture.info)
             turned = picture.getexif().get(_ORIENTATION, 1)
+            transparent = "transparency" in picture.info
             frames = getattr(picture, "n_frames", 1)
         _check_pixels(path, width * height)
         self.dtype = np.dtype(_DTYPES[self.mode])
@@ -114,6 +115,7 @@ class _Picture:
             text
             for text in (
                 note,
+                "transparency left out" if transparent else "",
                 "reduced from 16 to 8 bits a channel" if colour and _is_deep_png(path) else "",
                 f"EXIF orientation {turned} not applied: pixels as stored" if turned not in (0, 1) else "",
                 f"first of {frames} pictures in the file" if frames > 1 else "",
@@ -124,6 +126,8 @@ class _Picture:
     def read(self) -> NDArray[Any]:
         with _pillow(self.path) as picture:
             try:
+                if self.mode == "RGB" and "transparency" in picture.info:
+                    picture = picture.convert("RGBA")
                 converted = picture if picture.mode == self.mode else picture.convert(self.mode)
                 return np.array(converted).astype(self.dtype, copy=False).reshape(self.shape)
             except (OSError, SyntaxError, ValueError, struct.error) as error:

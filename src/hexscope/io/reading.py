@@ -213,7 +213,9 @@ def open_series(series: Series, *, even: bool = False) -> Image:
     if even and series.load_even is not None:
         mended = ("geometry.uneven_spacing", "geometry.missing_slice")
         unique = {f: None for f in unique if f.code not in mended}
-    return replace(image, faults=tuple(unique), name=image.name or series.description or series.id)
+    name = image.name or series.description or Path(series.files[0]).name
+    step = f"read from {series.format}, {len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
+    return replace(image, faults=tuple(unique), name=name, steps=(*image.steps, step))
 
 
 def open_mask(series: Series, found: Inventory, on: Image | Grid | None = None) -> Mask:

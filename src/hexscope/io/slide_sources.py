@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -115,6 +116,7 @@ class TiffSource:
         self._path = path
         self._lock = threading.Lock()
         self._file = open_tiff(path)
+        weakref.finalize(self, self._file.close)
         series = rgb_series(self._file)
         if series is None:
             raise FormatError(f"{path.name} holds no RGB picture of 8 bits a channel", code="file.unreadable")

@@ -13,6 +13,7 @@ from hexscope.errors import FormatError, HexscopeError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_CLASSIC = 1 << 32
+_LARGEST_TILE = 1 << 26
 
 _MM_PER_UNIT = {
     "mm": 1.0,
@@ -54,17 +55,20 @@ def _unsound(path: Path, error: Exception) -> FormatError:
 
 
 def check_complete(path: Path) -> None:
-    """Raise FormatError (file.truncated) where a directory or a page's data would lie behind the file's end."""
+    """Raise FormatError where a directory or a page's data would lie behind the file's end, or a tile is a lie."""
     size = path.stat().st_size
     needed = _end_of_directories(path, size) if size < _LARGEST_CLASSIC else 0
     if needed <= size:
         with opened(path) as file:
+            largest = max((p.tilewidth * p.tilelength for p in file.pages if p.is_tiled), default=0)
             ends = [
                 max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False))
                 for page in file.pages
                 if page.dataoffsets
             ]
         needed = max(ends, default=0)
+        if largest > _LARGEST_TILE:  # a decoder would ask for that much memory, and OpenSlide ends the process
+            raise FormatError(f"{path.name} claims a tile of {largest} pixels", code="file.too_large")
     if needed > size:
         raise FormatError(f"{path.name} has {size} bytes and reaches to byte {needed}", code="file.truncated")
 

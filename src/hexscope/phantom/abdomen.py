@@ -47,9 +47,7 @@ def stomach_and_spleen_layers() -> list[Layer]:
             [76.0, 26.0, -80.0],
         ]
     )
-    layers = [
-        Layer(Tissue.PANCREAS, piece) for piece in tube(pancreas, np.array([13.0, 11.0, 9.0, 10.0, 6.0]))
-    ]
+    layers = [Layer(Tissue.PANCREAS, piece) for piece in tube(pancreas, np.array([13.0, 11.0, 9.0, 10.0, 6.0]))]
     layers.append(Layer(Tissue.SPLEEN, Both((spleen, dome))))
     layers += [Layer(Tissue.STOMACH_WALL, Both((piece, dome))) for piece in tube(path, radii)]
     inner = tube(path, radii - 4.0)
@@ -91,9 +89,7 @@ def back_muscle_layers() -> list[Layer]:
     """The loin muscles on both sides of the spine and the crura of the diaphragm, painted on fat only."""
     layers = []
     for side in (-1.0, 1.0):
-        loin = np.array(
-            [[24.0 * side, 40.0, -98.0], [32.0 * side, 36.0, -150.0], [40.0 * side, 30.0, -240.0]]
-        )
+        loin = np.array([[24.0 * side, 40.0, -98.0], [32.0 * side, 36.0, -150.0], [40.0 * side, 30.0, -240.0]])
         crus = np.array([[10.0 * side, 24.0, -40.0], [12.0 * side, 20.0, -110.0]])
         pieces = tube(loin, np.array([6.0, 16.0, 25.0])) + tube(crus, np.array([6.0, 5.0]))
         layers += [Layer(Tissue.MUSCLE, piece, over=(Tissue.FAT,)) for piece in pieces]
@@ -125,9 +121,7 @@ def bowel_layers(rng: np.random.Generator) -> list[Layer]:
         ]
     )
     steps = np.linspace(0.0, len(corners) - 1.0, 64)
-    large = np.stack(
-        [np.interp(steps, np.arange(len(corners)), corners[:, axis]) for axis in range(3)], axis=1
-    )
+    large = np.stack([np.interp(steps, np.arange(len(corners)), corners[:, axis]) for axis in range(3)], axis=1)
     bulges = 17.0 + 3.0 * np.sin(np.arange(64) * 1.9 + rng.uniform(0.0, 6.0))
     layers = _gut(large, bulges, -52.0, (Tissue.FAT,))
     turns = np.linspace(0.0, 1.0, 70)

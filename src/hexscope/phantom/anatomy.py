@@ -63,9 +63,7 @@ def _draw_warp(rng: np.random.Generator) -> Warp:
     ways = rng.normal(0.0, 1.0, (4, 3))
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     lengths = rng.uniform(70.0, 150.0, (4, 1))
-    return Warp(
-        ways * 2.0 * np.pi / lengths, rng.uniform(0.0, 2.0 * np.pi, 4), rng.uniform(-1.6, 1.6, (4, 3))
-    )
+    return Warp(ways * 2.0 * np.pi / lengths, rng.uniform(0.0, 2.0 * np.pi, 4), rng.uniform(-1.6, 1.6, (4, 3)))
 
 
 class _Painter:
@@ -174,9 +172,7 @@ def make_patient(rng: np.random.Generator) -> Patient:
     return Patient(tuple(layers), plan_lesions(rng), _draw_warp(rng))
 
 
-def with_lesions(
-    table: NDArray[np.float32], patient: Patient, values: dict[Kind, float]
-) -> NDArray[np.float32]:
+def with_lesions(table: NDArray[np.float32], patient: Patient, values: dict[Kind, float]) -> NDArray[np.float32]:
     """A table of 256 values by label, completed with the value of each lesion by its kind."""
     full = table.copy()
     for lesion in patient.lesions:

@@ -77,9 +77,7 @@ def paint_nuclei(hematoxylin: Stain, eosin: Stain, nuclei: list[Nucleus], rng: n
 def stroma(size: int, rng: np.random.Generator) -> Patch:
     """A square of connective tissue that joins itself on all sides: wavy fibres, clefts, spindle nuclei."""
     noise = gaussian_filter(rng.standard_normal((size, size), dtype=np.float32), (1.6, 16.0), mode="wrap")
-    bend = gaussian_filter(
-        rng.standard_normal((2, size, size), dtype=np.float32), (0.0, 60.0, 60.0), mode="wrap"
-    )
+    bend = gaussian_filter(rng.standard_normal((2, size, size), dtype=np.float32), (0.0, 60.0, 60.0), mode="wrap")
     bend *= 38.0 / bend.std()
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     fibres = map_coordinates(noise, [rows + bend[0], columns + bend[1]], order=1, mode="grid-wrap")
@@ -114,9 +112,7 @@ def gland(malignant: bool, rng: np.random.Generator) -> Patch:
     distance, angle = np.hypot(y / squeeze, x), np.arctan2(y / squeeze, x)
 
     def edge(theta: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray(
-            radius * (1.0 + sum(wave[k] * np.cos((k + 2) * theta + phase[k]) for k in range(4)))
-        )
+        return np.asarray(radius * (1.0 + sum(wave[k] * np.cos((k + 2) * theta + phase[k]) for k in range(4))))
 
     outer = edge(angle)
     height = rng.uniform(40.0, 56.0) if malignant else rng.uniform(34.0, 42.0)
@@ -134,9 +130,7 @@ def gland(malignant: bool, rng: np.random.Generator) -> Patch:
     return Patch(hematoxylin, eosin, cover.astype(np.float32))
 
 
-def _row_of_nuclei(
-    malignant: bool, edge: Edge, squeeze: float, size: int, rng: np.random.Generator
-) -> list[Nucleus]:
+def _row_of_nuclei(malignant: bool, edge: Edge, squeeze: float, size: int, rng: np.random.Generator) -> list[Nucleus]:
     """Nuclei around a gland whose outline is `edge(angle)`, long axis towards the lumen."""
     radius = float(np.mean(edge(np.linspace(0.0, 2.0 * np.pi, 90))))
     count = int(2.0 * np.pi * radius / (10.5 if malignant else 13.5))
@@ -179,6 +173,4 @@ def lymphocytes(rng: np.random.Generator) -> Patch:
         )
     maps[1] += 0.2
     paint_nuclei(maps[0], maps[1], nuclei, rng)
-    return Patch(
-        maps[0], maps[1], np.clip(gaussian_filter((maps[0] > 0.1).astype(np.float32), 0.8), 0.0, 1.0)
-    )
+    return Patch(maps[0], maps[1], np.clip(gaussian_filter((maps[0] > 0.1).astype(np.float32), 0.8), 0.0, 1.0))

@@ -120,9 +120,7 @@ def volume_image(scan: Volume, modality: str, frame: str) -> Image:
             pet.becquerel_per_ml(scan.array), grid, modality=modality, quantity=Quantity.BQML, name=modality
         )
     quantity = Quantity.HU if scan.unit == "HU" else Quantity.ARBITRARY
-    return Image.from_array(
-        scan.array.astype(np.int16), grid, modality=modality, quantity=quantity, name=modality
-    )
+    return Image.from_array(scan.array.astype(np.int16), grid, modality=modality, quantity=quantity, name=modality)
 
 
 def plane_image(scan: Plane, modality: str) -> Image:
@@ -135,9 +133,7 @@ def slide_image(slide: Slide) -> Image:
     """The slide as an Image, mm on the glass."""
     side = slide.microns_per_pixel / 1000.0
     grid = Grid(slide.rgb.shape[:2], None, (side, side), plane="slide")
-    return Image.from_array(
-        slide.rgb, grid, modality="SM", quantity=Quantity.RGB, axes=("y", "x", "c"), name="slide"
-    )
+    return Image.from_array(slide.rgb, grid, modality="SM", quantity=Quantity.RGB, axes=("y", "x", "c"), name="slide")
 
 
 def pet_facts() -> dict[str, object]:

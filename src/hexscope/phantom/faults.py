@@ -47,9 +47,7 @@ class Planted:
 
 def truncated_file(desk: Desk, sound: Series) -> Planted:
     """A lone CT slice that ends in the middle of its pixels."""
-    made = desk.series(
-        "truncated", _slices(sound["ct"].image, 50, 51), "CT copied halfway", {"PatientPosition": "HFS"}
-    )
+    made = desk.series("truncated", _slices(sound["ct"].image, 50, 51), "CT copied halfway", {"PatientPosition": "HFS"})
     data = made.files[0].read_bytes()
     made.files[0].write_bytes(data[: int(len(data) * 0.6)])
     return Planted("file.truncated", made.files, None, "a CT file cut at 60 % of its bytes")
@@ -65,9 +63,7 @@ def duplicate_slice(desk: Desk, sound: Series) -> Planted:
 
 def missing_slice(desk: Desk, sound: Series) -> Planted:
     """A second CT series whose eighth slice was lost."""
-    made = desk.series(
-        "ct gap", _slices(sound["ct"].image, 40, 56), "CT with a lost slice", {"PatientPosition": "HFS"}
-    )
+    made = desk.series("ct gap", _slices(sound["ct"].image, 40, 56), "CT with a lost slice", {"PatientPosition": "HFS"})
     made.files[7].unlink()
     left = tuple(path for path in made.files if path.exists())
     return Planted("geometry.missing_slice", left, made.uid, "the eighth of 16 slices was deleted")
@@ -75,14 +71,10 @@ def missing_slice(desk: Desk, sound: Series) -> Planted:
 
 def uneven_spacing(desk: Desk, sound: Series) -> Planted:
     """A third CT series whose upper half was shifted by less than a step."""
-    made = desk.series(
-        "ct uneven", _slices(sound["ct"].image, 60, 74), "CT in two steps", {"PatientPosition": "HFS"}
-    )
+    made = desk.series("ct uneven", _slices(sound["ct"].image, 60, 74), "CT in two steps", {"PatientPosition": "HFS"})
     for path in made.files[7:]:
         _shift_slice(path, 1.3)
-    return Planted(
-        "geometry.uneven_spacing", made.files, made.uid, "the upper 7 of 14 slices moved up by 1.3 mm"
-    )
+    return Planted("geometry.uneven_spacing", made.files, made.uid, "the upper 7 of 14 slices moved up by 1.3 mm")
 
 
 def missing_weight(desk: Desk, sound: Series) -> Planted:
@@ -118,9 +110,7 @@ def junk_files(desk: Desk, sound: Series) -> Planted:
     }
     for name, content in contents.items():
         (desk.folder / name).write_bytes(content)
-    return Planted(
-        "file.junk", tuple(desk.folder / name for name in contents), None, "files that are no images"
-    )
+    return Planted("file.junk", tuple(desk.folder / name for name in contents), None, "files that are no images")
 
 
 def empty_file(desk: Desk, sound: Series) -> Planted:

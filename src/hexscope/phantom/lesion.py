@@ -55,11 +55,11 @@ class Lesion:
 
 # name, kind, centre (LPS mm), diameter (mm), SUVbw, seen in
 _PLAN: tuple[tuple[str, Kind, Vector, float, float, tuple[str, ...]], ...] = (
-    ("nodule_right_upper", "lung nodule", (-86.0, -14.0, 62.0), 16.0, 8.5, ("CT", "PET", "XRAY")),
-    ("nodule_left_lower", "lung nodule", (92.0, 34.0, 22.0), 12.0, 7.5, ("CT", "PET", "XRAY")),
-    ("liver_right", "liver lesion", (-98.0, 16.0, -66.0), 26.0, 9.0, ("CT", "PET", "MR", "US")),
-    ("liver_left", "liver lesion", (-2.0, -52.0, -52.0), 16.0, 8.0, ("CT", "PET", "MR", "US")),
-    ("node_mediastinum", "lymph node", (-20.0, 7.0, 78.0), 15.0, 11.0, ("CT", "PET")),
+    ("nodule_right_upper", "lung nodule", (-86.0, -14.0, 62.0), 16.0, 8.5, ("CT", "PT", "XR")),
+    ("nodule_left_lower", "lung nodule", (92.0, 34.0, 22.0), 12.0, 7.5, ("CT", "PT", "XR")),
+    ("liver_right", "liver lesion", (-98.0, 16.0, -66.0), 26.0, 9.0, ("CT", "PT", "MR")),
+    ("liver_left", "liver lesion", (-2.0, -52.0, -52.0), 16.0, 8.0, ("CT", "PT", "MR", "US")),
+    ("node_mediastinum", "lymph node", (-20.0, 7.0, 78.0), 15.0, 11.0, ("CT", "PT")),
     ("nodule_tiny", "lung nodule", (-64.0, 48.0, 74.0), 5.0, 2.5, ("CT",)),
 )
 

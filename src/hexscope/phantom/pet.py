@@ -1,7 +1,7 @@
 """The FDG PET of the digital patient, in SUVbw, in the frame of the CT; and the activity it stands for.
 
 A lesion is blurred by the scanner: at 5.8 mm full width at half maximum a sphere of 8 mm keeps about half its
-contrast, one of 5 mm a sixth. That is why lesions under `lesion.STATED_SIZE_MM` need not be found.
+contrast, one of 5 mm a fifth. That is why lesions under `lesion.STATED_SIZE_MM` need not be found.
 """
 
 from __future__ import annotations

@@ -117,10 +117,7 @@ class Segment:
 def tube(path: NDArray[np.float64], radii: NDArray[np.float64]) -> list[Segment]:
     """Segments along `path` (n, 3) with a radius at each of its points (n,), both in mm."""
     places: list[Vector] = [(float(x), float(y), float(z)) for x, y, z in path]
-    return [
-        Segment(places[i], places[i + 1], float(radii[i]), float(radii[i + 1]))
-        for i in range(len(places) - 1)
-    ]
+    return [Segment(places[i], places[i + 1], float(radii[i]), float(radii[i + 1])) for i in range(len(places) - 1)]
 
 
 @dataclass(frozen=True, eq=False)

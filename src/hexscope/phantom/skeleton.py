@@ -66,15 +66,11 @@ def spine_layers() -> list[Layer]:
         disc = (0.0, spine_y(z - gap / 2.0), z - gap / 2.0)
         growth = (160.0 - z) / 330.0
         layers.append(
-            Layer(
-                Tissue.CARTILAGE, Ellipsoid(disc, (12.5 + 9.0 * growth, 10.0 + 5.5 * growth, 3.6), power=3.0)
-            )
+            Layer(Tissue.CARTILAGE, Ellipsoid(disc, (12.5 + 9.0 * growth, 10.0 + 5.5 * growth, 3.6), power=3.0))
         )
     for z, gap in zip(heights, [*gaps, gaps[-1]], strict=True):
         layers.extend(_vertebra(z, gap / 2.0 - 2.4))
-    path = np.array(
-        [[0.0, spine_y(z) + 18.5 + 5.5 * (160.0 - z) / 330.0, z] for z in np.arange(200.0, -241.0, -20.0)]
-    )
+    path = np.array([[0.0, spine_y(z) + 18.5 + 5.5 * (160.0 - z) / 330.0, z] for z in np.arange(200.0, -241.0, -20.0)])
     for label, radius in ((Tissue.FLUID, 8.0), (Tissue.CORD, 5.0)):
         layers.extend(Layer(label, piece) for piece in tube(path, np.full(len(path), radius)))
     return layers
@@ -88,9 +84,7 @@ def _rib(number: int, side: float) -> list[Layer]:
     angles = np.linspace(66.0, end, 22)
     part = (66.0 - angles) / (66.0 + 60.0)
     heights = z_back - fall * part**1.15
-    neck = np.array(
-        [[12.0, spine_y(z_back) + 6.0, z_back + 3.0], [30.0, spine_y(z_back) + 22.0, z_back + 1.0]]
-    )
+    neck = np.array([[12.0, spine_y(z_back) + 6.0, z_back + 3.0], [30.0, spine_y(z_back) + 22.0, z_back + 1.0]])
     wall = np.array([CAGE.surface(float(z), float(angle)) for z, angle in zip(heights, angles, strict=True)])
     path = np.concatenate([neck, wall])
     layers = _pressed_tube(Tissue.BONE, path, side, 6.6, 1.55)
@@ -126,22 +120,16 @@ def _front_and_shoulders() -> list[Layer]:
         radii = (24.0 - trim, 16.0 - trim, 15.0 - trim)
         for i in range(2):
             ends: list[Vector] = [(float(p[0]) + 1.0, float(p[1]), float(p[2])) for p in path[i : i + 2]]
-            layers.append(
-                Layer(label, Segment(ends[0], ends[1], radii[i], radii[i + 1], (0.0, 1.0, 0.0), ratio))
-            )
+            layers.append(Layer(label, Segment(ends[0], ends[1], radii[i], radii[i + 1], (0.0, 1.0, 0.0), ratio)))
     for side in (-1.0, 1.0):
-        collar = np.array(
-            [[16.0, -56.0, 113.0], [60.0, -54.0, 128.0], [104.0, -30.0, 141.0], [140.0, -4.0, 146.0]]
-        )
+        collar = np.array([[16.0, -56.0, 113.0], [60.0, -54.0, 128.0], [104.0, -30.0, 141.0], [140.0, -4.0, 146.0]])
         collar *= np.array([side, 1.0, 1.0])
         for label, radius in ((Tissue.BONE, 6.0), (Tissue.MARROW, 3.5)):
             layers.extend(Layer(label, piece) for piece in tube(collar, np.full(4, radius)))
         blade = turned((8.0, 4.0 * side, -27.0 * side))
         layers.append(Layer(Tissue.BONE, Ellipsoid((side * 95.0, 79.0, 72.0), (36.0, 3.6, 62.0), blade, 2.5)))
         ridge = ((side * 70.0, 86.0, 104.0), (side * 132.0, 62.0, 118.0))
-        layers.append(
-            Layer(Tissue.BONE, Segment(ridge[0], ridge[1], 4.5, 7.0, tuple(along((0, 1, 0.3))[:, 0]), 1.5))
-        )
+        layers.append(Layer(Tissue.BONE, Segment(ridge[0], ridge[1], 4.5, 7.0, tuple(along((0, 1, 0.3))[:, 0]), 1.5)))
     return layers
 
 

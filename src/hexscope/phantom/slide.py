@@ -81,9 +81,7 @@ def _extents(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.
 def _background(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Connective tissue everywhere: one tile repeated, with a slow change of strength to hide that."""
     tile = stroma(_TILE, rng)
-    slow = gaussian_filter(
-        rng.standard_normal((SHAPE[0] // _COARSE, SHAPE[1] // _COARSE), dtype=np.float32), 14.0
-    )
+    slow = gaussian_filter(rng.standard_normal((SHAPE[0] // _COARSE, SHAPE[1] // _COARSE), dtype=np.float32), 14.0)
     gain = _enlarge(0.92 + 0.17 * slow / slow.std())
     repeats = (-(-SHAPE[0] // _TILE), -(-SHAPE[1] // _TILE))
     hematoxylin = np.tile(_bytes(tile.hematoxylin), repeats)[: SHAPE[0], : SHAPE[1]].copy()
@@ -106,9 +104,7 @@ def _place_patches(
         node = (int(y) // _COARSE, int(x) // _COARSE)
         malignant = bool(tumour[node] > 0.0)
         room = 92.0 if malignant else 165.0
-        if outline[node] < 0.06 or any(
-            (y - v) ** 2 + (x - u) ** 2 < (room + other) ** 2 for v, u, other in taken
-        ):
+        if outline[node] < 0.06 or any((y - v) ** 2 + (x - u) ** 2 < (room + other) ** 2 for v, u, other in taken):
             continue
         taken.append((float(y), float(x), room))
         counts[malignant] += 1

@@ -89,6 +89,7 @@ def lung_layers() -> list[Layer]:
         Layer(Tissue.LUNG_LEFT, Both((left, CAVITY, Half((-1.0, 0.0, 0.0), 0.0)))),
         Layer(Tissue.FAT, Ellipsoid((3.0, 8.0, 60.0), (24.0, 66.0, 125.0), power=2.5)),
         Layer(Tissue.FAT, Ellipsoid((2.0, -64.0, 50.0), (9.0, 34.0, 90.0))),
+        Layer(Tissue.FAT, Ellipsoid((-12.0, 2.0, 78.0), (22.0, 26.0, 26.0))),  # bed of the lymph node
         Layer(Tissue.MUSCLE, Both((CAVITY, Half((0.0, 0.0, -1.0), -132.0))), over=(Tissue.FAT,)),
     ]
 

@@ -38,9 +38,7 @@ _ROLE = {
 }
 
 
-def describe(
-    scene: Scene, series: Mapping[str, Written], planted: Sequence[Planted], root: Path
-) -> dict[str, object]:
+def describe(scene: Scene, series: Mapping[str, Written], planted: Sequence[Planted], root: Path) -> dict[str, object]:
     """All that is true of the phantom, as one JSON object; file names are relative to `root`."""
     return {
         "synthetic": True,
@@ -68,8 +66,7 @@ def organ_volumes(scene: Scene) -> dict[str, float]:
     counts = np.bincount(labels.ravel(), minlength=256)
     voxel_ml = _STEP_MM**3 / 1000.0
     return {
-        name: round(float(sum(counts[tissue] for tissue in tissues)) * voxel_ml, 1)
-        for name, tissues in ORGANS.items()
+        name: round(float(sum(counts[tissue] for tissue in tissues)) * voxel_ml, 1) for name, tissues in ORGANS.items()
     }
 
 

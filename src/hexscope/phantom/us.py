@@ -150,9 +150,7 @@ def _echoes(labels: NDArray[np.uint8], patient: Patient, rng: np.random.Generato
     impedance = with_lesions(lookup(_IMPEDANCE), patient, normal)[labels]
     soft: dict[Kind, float] = {kind: _SOFT_DB_CM for kind in _LESION_DB}
     loss = with_lesions(lookup(_LOSS_DB_CM), patient, soft)[labels] - _SOFT_DB_CM
-    scatter = strength[labels] * (
-        1.0 + 0.22 * gaussian_filter(rng.normal(size=labels.shape), (9.0, 5.0)) * 20.0
-    )
+    scatter = strength[labels] * (1.0 + 0.22 * gaussian_filter(rng.normal(size=labels.shape), (9.0, 5.0)) * 20.0)
     step = np.abs(np.diff(impedance, axis=0, prepend=impedance[:1])) / (2.0 * impedance)
     mirror = 26.0 * gaussian_filter1d(step, 1.2, axis=0) * np.exp(rng.normal(0.0, 0.3, labels.shape))
     field = scatter * (rng.normal(size=labels.shape) + 1j * rng.normal(size=labels.shape)) + mirror
@@ -209,4 +207,4 @@ def _facts(fan: Fan) -> dict[str, object]:
         "PhysicalDeltaX": MM_PER_PIXEL / 10.0,
         "PhysicalDeltaY": MM_PER_PIXEL / 10.0,
     }
-    return {"ultrasound_regions": [region], "TransducerType": "CURVED LINEAR", "BodyPartExamined": "LIVER"}
+    return {"ultrasound_regions": [region], "TransducerType": "CURVED LINEAR"}

@@ -48,19 +48,13 @@ def great_vessel_layers() -> list[Layer]:
         Tissue.VESSEL, (10.0, 10.0, 10.5, 9.5), (-22, 8, 4), (-24, 14, -60), (-19, 14, -120), (-15, 9, -235)
     )
     layers += _pipe(Tissue.VESSEL, (5.5, 6.0, 9.0), (34, -16, 150), (6, -30, 112), (-24, -14, 102))
-    layers += _pipe(
-        Tissue.VESSEL, (13.0, 12.0, 9.5, 8.0), (8, -50, 52), (16, -22, 70), (40, 8, 66), (54, 14, 56)
-    )
+    layers += _pipe(Tissue.VESSEL, (13.0, 12.0, 9.5, 8.0), (8, -50, 52), (16, -22, 70), (40, 8, 66), (54, 14, 56))
     layers += _pipe(Tissue.VESSEL, (11.0, 10.0, 8.0), (16, -22, 70), (-14, -4, 58), (-48, 6, 48))
     layers += _pipe(Tissue.VESSEL, (8.0, 7.0), (-16, 4, 30), (-46, 10, 24))
     layers += _pipe(Tissue.VESSEL, (8.0, 7.0), (22, 2, 34), (52, 16, 26))
     layers += _pipe(Tissue.AORTA, (15.0, 15.0, 14.0), (4, -30, 44), (-12, -28, 74), (-6, -14, 94))
-    layers += _pipe(
-        Tissue.AORTA, (14.0, 13.5, 13.0, 12.5), (-6, -14, 94), (6, 2, 100), (17, 18, 92), (22, 25, 72)
-    )
-    layers += _pipe(
-        Tissue.AORTA, (12.5, 12.0, 11.0, 9.5), (22, 25, 72), (20, 25, -10), (9, 14, -110), (4, 4, -235)
-    )
+    layers += _pipe(Tissue.AORTA, (14.0, 13.5, 13.0, 12.5), (-6, -14, 94), (6, 2, 100), (17, 18, 92), (22, 25, 72))
+    layers += _pipe(Tissue.AORTA, (12.5, 12.0, 11.0, 9.5), (22, 25, 72), (20, 25, -10), (9, 14, -110), (4, 4, -235))
     layers += _pipe(Tissue.VESSEL, (6.0, 5.5, 5.0), (-10, -18, 102), (-20, -6, 132), (-30, -6, 180))
     layers += _pipe(Tissue.VESSEL, (4.0, 4.0), (4, -2, 104), (18, -4, 180))
     layers += _pipe(Tissue.VESSEL, (4.5, 4.5, 4.5), (15, 14, 100), (26, 8, 136), (80, 4, 146))
@@ -86,9 +80,7 @@ def _sprout(
         return pieces
     for share in (rng.uniform(0.78, 0.92), rng.uniform(0.6, 0.8)):
         bend = way + rng.normal(0.0, 0.42, 3)
-        pieces += _sprout(
-            end, bend / np.linalg.norm(bend), length * rng.uniform(0.72, 0.92), tip * share, thin, rng
-        )
+        pieces += _sprout(end, bend / np.linalg.norm(bend), length * rng.uniform(0.72, 0.92), tip * share, thin, rng)
     return pieces
 
 

@@ -89,7 +89,7 @@ def write_series(scene: Scene, desk: Desk) -> dict[str, Written]:
             "xray",
             plane_image(scene.xray, "XR"),
             "Chest PA",
-            {**scene.xray.facts, "BodyPartExamined": "CHEST"},
+            {**scene.xray.facts},
         ),
         ("us", plane_image(scene.us, "US"), "Ultrasound of the liver", {**scene.us.facts}),
     )

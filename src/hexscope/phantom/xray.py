@@ -46,9 +46,7 @@ def render_xray(patient: Patient, rng: np.random.Generator) -> Plane:
     light += _SCATTER * gaussian_filter(light, 60.0)
     counts = rng.poisson(light * _PHOTONS) + 1.0
     seen = -np.log(gaussian_filter(counts / (_PHOTONS * (1.0 + _SCATTER)), 0.5))
-    seen += _DETAIL * (
-        seen - gaussian_filter(seen, 30.0)
-    )  # as devices do, so that ribs show over lung and heart alike
+    seen += _DETAIL * (seen - gaussian_filter(seen, 30.0))  # as devices do, so that ribs show over lung and heart alike
     dark, bright = np.percentile(seen, (4.0, 99.6))
     grey = np.clip((seen - dark) / (bright - dark), 0.0, 1.0) * _WHITE
     chest_to_source = SOURCE_TO_DETECTOR_MM + DETECTOR_Y
@@ -58,10 +56,13 @@ def render_xray(patient: Patient, rng: np.random.Generator) -> Plane:
         "DistanceSourceToDetector": SOURCE_TO_DETECTOR_MM,
         "DistanceSourceToPatient": chest_to_source,
         "EstimatedRadiographicMagnificationFactor": round(SOURCE_TO_DETECTOR_MM / chest_to_source, 4),
+        "PatientOrientation": ["L", "F"],
+        "PositionerType": "NONE",
+        "AnatomicRegionSequence": [{"CodeValue": "51185008", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Thorax"}],
         "PixelIntensityRelationship": "LOG",
         "PixelIntensityRelationshipSign": -1,
     }
-    spots = {lesion.name: project(lesion.centre_mm) for lesion in patient.lesions if "XRAY" in lesion.seen_in}
+    spots = {lesion.name: project(lesion.centre_mm) for lesion in patient.lesions if "XR" in lesion.seen_in}
     return Plane(np.rint(grey).astype(np.uint16), (SPACING_MM, SPACING_MM), facts, spots)
 
 
@@ -80,9 +81,7 @@ def project(point_mm: tuple[float, float, float]) -> tuple[float, float]:
 def _ray_sums(patient: Patient) -> NDArray[np.float64]:
     """Attenuation integrated along each ray, (480, 640): coronal planes, enlarged by depth, added up."""
     hu = sample(patient, _BODY, with_lesions(HOUNSFIELD, patient, LESION_HOUNSFIELD), (1, 1, 1))
-    per_mm = np.maximum(
-        _WATER_PER_MM * (1.0 + (hu + _BONE_EXTRA * np.maximum(hu - 150.0, 0.0)) / 1000.0), 0.0
-    )
+    per_mm = np.maximum(_WATER_PER_MM * (1.0 + (hu + _BONE_EXTRA * np.maximum(hu - 150.0, 0.0)) / 1000.0), 0.0)
     affine = _BODY.affine
     total = np.zeros(SHAPE)
     for depth in range(_BODY.shape[1]):
@@ -90,9 +89,7 @@ def _ray_sums(patient: Patient) -> NDArray[np.float64]:
         step = SPACING_MM / magnification(y) / _BODY.spacing_mm[0]
         top = (_CENTRE_XZ[1] - affine[2, 3]) / _BODY.spacing_mm[0] + step * (SHAPE[0] - 1) / 2.0
         left = (_CENTRE_XZ[0] - affine[0, 3]) / _BODY.spacing_mm[2] - step * (SHAPE[1] - 1) / 2.0
-        total += affine_transform(
-            per_mm[:, depth], [-step, step], offset=[top, left], output_shape=SHAPE, order=1
-        )
+        total += affine_transform(per_mm[:, depth], [-step, step], offset=[top, left], output_shape=SHAPE, order=1)
     rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
     off = np.hypot(rows - (SHAPE[0] - 1) / 2.0, columns - (SHAPE[1] - 1) / 2.0) * SPACING_MM
     slant = np.hypot(1.0, off / SOURCE_TO_DETECTOR_MM)  # an oblique ray crosses each plane on a longer way

@@ -39,7 +39,7 @@ def find(image: Image, names: Sequence[str]) -> Found:
     parts: dict[str, Part] = {}
     warnings: list[str] = []
     if "body" in names:
-        parts["body"] = view.refined(body, view.array > _TISSUE_HU, 2 * max(view.coarse_mm))
+        parts["body"] = view.refined(body, view.array > _TISSUE_HU, 1.01 * max(view.coarse_mm))
     if "lung" in names:
         lungs, found = _lungs(view, body)
         parts.update(lungs)
@@ -79,7 +79,8 @@ def _lungs(view: View, body: Part) -> tuple[dict[str, Part], list[str]]:
     fine = view.array < _LUNG_HU
     out = {}
     for name, part in (("lung left", left), ("lung right", right)):
-        whole = filled(closed(part, view.coarse_mm, 6.0)) if part.any() else part
+        # vessels by closing, nodules by filling; in space, or the top of the liver would be filled too
+        whole = ndimage.binary_fill_holes(closed(part, view.coarse_mm, 6.0)) if part.any() else part
         out[name] = view.refined(whole, fine, 1.01 * max(view.coarse_mm))
     out["lung right"] &= ~out["lung left"]
     return out, notes

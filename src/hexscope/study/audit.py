@@ -63,7 +63,9 @@ def _open(series: Series, found: Inventory) -> tuple[Image | Mask | None, tuple[
         faults = (*image.faults, *_value_faults(image))
         return image, faults
     except HexscopeError as error:
-        return None, (refusal(error),)
+        fault = refusal(error)
+        known = any(fault.code == told.code for told in series.faults)  # the header pass saw it already
+        return None, () if known else (fault,)
     except MemoryError:
         return None, (Fault("file.too_large", f"{series.id} does not fit into memory"),)
     except Exception as error:  # one bad case never stops the others, whatever a decoder throws

@@ -76,7 +76,7 @@ def strip(panels: Sequence[Panel], height: int = 300, most_width: int = 1100) ->
         sheet.paste(tile, (left, 0))
         left += tile.width + _GAP
     out = io.BytesIO()
-    sheet.save(out, "PNG", optimize=True)
+    sheet.save(out, "PNG", compress_level=5)
     return out.getvalue()
 
 

@@ -1,0 +1,242 @@
+"""Whole slides: opened fast, read by region and by level, microns only where they are real."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+import pydicom
+import pytest
+import tifffile
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
+
+from hexscope.errors import FormatError, UsageError
+from hexscope.io.raster import RASTER
+from hexscope.io.slide import SLIDE, save_pyramid, scan_dicom_slide
+
+DICE = np.random.default_rng(6)
+PIXELS = DICE.integers(0, 255, (307, 411, 3), dtype=np.uint8)
+
+
+def _load(path: Path) -> Any:
+    assert SLIDE.sniff(path.read_bytes()[:4096], path)
+    found = SLIDE.scan([path])
+    assert len(found.series) == 1, found.others
+    return found.series[0].load()
+
+
+def test_pyramid_is_read_by_openslide_and_by_us(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    save_pyramid(PIXELS, path, spacing_mm=(0.0005, 0.00025), levels=3, lossless=True)
+    other = openslide.OpenSlide(str(path))
+    assert other.level_dimensions == ((411, 307), (205, 153), (102, 76))
+    assert float(other.properties["openslide.mpp-x"]) == pytest.approx(0.25, rel=1e-4)
+    assert float(other.properties["openslide.mpp-y"]) == pytest.approx(0.5, rel=1e-4)
+    image = _load(path)
+    assert (image.modality, image.quantity, image.axes) == ("SM", "RGB", ("y", "x", "c"))
+    assert image.grid.plane == "slide"
+    assert image.grid.spacing_mm == pytest.approx((0.0005, 0.00025), rel=1e-4)
+    assert np.array_equal(image.array, PIXELS)
+    assert np.array_equal(image.crop((31, 57), (300, 290)).array, PIXELS[31:300, 57:290])
+    half = image.at_level(1)
+    assert half.shape == (153, 205, 3)
+    assert half.grid.spacing_mm == pytest.approx((0.0005 * 307 / 153, 0.00025 * 411 / 205), rel=1e-4)
+    mean = PIXELS[:306, :410].reshape(153, 2, 205, 2, 3).mean(axis=(1, 3))
+    assert np.abs(half.array - mean).max() <= 0.5
+
+
+def test_jpeg_pyramid_is_close(tmp_path: Path) -> None:
+    smooth = np.stack([np.add.outer(np.arange(600), np.arange(700)) // 8] * 3, axis=-1).astype(np.uint8)
+    save_pyramid(smooth, tmp_path / "a.tif", spacing_mm=None)
+    image = _load(tmp_path / "a.tif")
+    assert len(image.pixels.levels) == 2
+    assert np.abs(image.array.astype(int) - smooth).max() < 8
+    assert image.grid.spacing_mm is None
+    assert [f.code for f in image.faults] == ["geometry.no_spacing"]
+
+
+def test_only_rgb_bytes_become_slides(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RGB"):
+        save_pyramid(PIXELS[..., 0], tmp_path / "a.tif", spacing_mm=None)
+
+
+def test_ome_pyramid(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    told = {"PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5}
+    with tifffile.TiffWriter(path, ome=True) as file:
+        how: dict[str, Any] = {"tile": (128, 160), "photometric": "rgb", "compression": "deflate"}
+        file.write(PIXELS, subifds=1, metadata=told, **how)
+        file.write(PIXELS[::2, ::2], subfiletype=1, **how)
+    image = _load(path)
+    assert image.grid.spacing_mm == pytest.approx((0.0005, 0.00025))
+    assert image.pixels.levels == ((307, 411, 3), (154, 206, 3))
+    assert np.array_equal(image.array, PIXELS)
+    assert np.array_equal(image.pixels.read((slice(9, 140), slice(150, 206)), 1), PIXELS[::2, ::2][9:140, 150:206])
+
+
+@pytest.mark.parametrize("dpi", [72, 300, 96])
+def test_a_printers_resolution_is_no_spacing(dpi: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, tile=(128, 128), photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH")
+    assert _load(path).grid.spacing_mm is None
+
+
+def test_plain_pictures_go_to_raster(tmp_path: Path) -> None:
+    pages = np.stack([PIXELS[..., 0]] * 5)
+    for name, array in (("rgb.tif", PIXELS), ("grey.tif", PIXELS[..., 0]), ("pages.tif", pages)):
+        tifffile.imwrite(tmp_path / name, array)
+        head = (tmp_path / name).read_bytes()[:4096]
+        assert not SLIDE.sniff(head, tmp_path / name)
+        assert RASTER.sniff(head, tmp_path / name)
+
+
+def test_threads_share_a_slide(tmp_path: Path) -> None:
+    ome = tmp_path / "a.ome.tif"
+    tifffile.imwrite(ome, PIXELS, tile=(64, 64), photometric="rgb", compression="deflate", ome=True)
+    save_pyramid(PIXELS, tmp_path / "b.tif", spacing_mm=None, levels=2, lossless=True)
+    _dicom(tmp_path / "c.dcm", sparse=True)
+    images = [_load(ome), _load(tmp_path / "b.tif"), scan_dicom_slide([tmp_path / "c.dcm"]).series[0].load()]
+    corners = [(int(y), int(x)) for y, x in DICE.integers(0, 200, (60, 2))]
+    for image in images:
+        whole = image.array
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(pool.map(lambda c, i=image: i.crop(c, (c[0] + 90, c[1] + 90)).array, corners))
+        for (y, x), part in zip(corners, parts, strict=True):
+            assert np.array_equal(part, whole[y : y + 90, x : x + 90])
+
+
+# ---- DICOM ----------------------------------------------------------------------------------------------
+
+TILE = (100, 150)
+
+
+def _tiles(pixels: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    out = []
+    for y in range(0, pixels.shape[0], TILE[0]):
+        for x in range(0, pixels.shape[1], TILE[1]):
+            tile = np.zeros((*TILE, 3), np.uint8)
+            part = pixels[y : y + TILE[0], x : x + TILE[1]]
+            tile[: part.shape[0], : part.shape[1]] = part
+            out.append((y, x, tile))
+    return out
+
+
+def _dicom(
+    path: Path, pixels: np.ndarray = PIXELS, *, sparse: bool = False, flavour: str = "VOLUME", zipped: bool = False,
+    told: bool = True,
+) -> Path:  # fmt: skip
+    """A small DICOM slide; sparse ones lack their first tile and hold the others backwards."""
+    tiles = _tiles(pixels)
+    tiles = tiles[:0:-1] if sparse else tiles
+    data = Dataset()
+    data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.77.1.6", f"1.2.3.{abs(hash(path.name)) % 10**9}"
+    data.SeriesInstanceUID, data.Modality = "1.2.3.4", "SM"
+    data.ImageType = ["ORIGINAL", "PRIMARY", flavour, "NONE"]
+    data.TotalPixelMatrixRows, data.TotalPixelMatrixColumns = pixels.shape[:2]
+    data.Rows, data.Columns = TILE
+    data.NumberOfFrames = len(tiles)
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    measures, shared = Dataset(), Dataset()
+    measures.PixelSpacing = ["0.0005", "0.00025"]
+    shared.PixelMeasuresSequence = [measures]
+    data.SharedFunctionalGroupsSequence = [shared]
+    if sparse:
+        data.DimensionOrganizationType = "TILED_SPARSE"
+        data.PerFrameFunctionalGroupsSequence = [_placed(y, x) for y, x, _ in tiles]
+    elif told:
+        data.DimensionOrganizationType = "TILED_FULL"
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = JPEG2000Lossless if zipped else ExplicitVRLittleEndian
+    frames = [tile for _, _, tile in tiles]
+    if zipped:
+        import imagecodecs
+
+        frames_j2k = [imagecodecs.jpeg2k_encode(f, codecformat="j2k", reversible=True, mct=False) for f in frames]
+        data.PixelData = encapsulate(frames_j2k, has_bot=not told)
+        data["PixelData"].VR = "OB"
+    else:
+        data.PixelData = b"".join(f.tobytes() for f in frames)
+        data["PixelData"].VR = "OB"
+    data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = (
+        data.SOPClassUID,
+        data.SOPInstanceUID,
+    )
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _placed(y: int, x: int) -> Dataset:
+    item, position = Dataset(), Dataset()
+    position.RowPositionInTotalImagePixelMatrix, position.ColumnPositionInTotalImagePixelMatrix = y + 1, x + 1
+    item.PlanePositionSlideSequence = [position]
+    return item
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_dicom_full(zipped: bool, tmp_path: Path) -> None:
+    found = scan_dicom_slide([_dicom(tmp_path / "a", zipped=zipped)])
+    image = found.series[0].load()
+    assert image.grid.spacing_mm == pytest.approx((0.0005, 0.00025))
+    assert np.array_equal(image.array, PIXELS)
+    assert image.steps == ()
+
+
+def test_dicom_sparse_is_white_where_nothing_was_scanned(tmp_path: Path) -> None:
+    image = scan_dicom_slide([_dicom(tmp_path / "a", sparse=True)]).series[0].load()
+    wanted = PIXELS.copy()
+    wanted[: TILE[0], : TILE[1]] = 255
+    assert np.array_equal(image.array, wanted)
+
+
+def test_dicom_levels_join_and_labels_stay_out(tmp_path: Path) -> None:
+    files = [
+        _dicom(tmp_path / "coarse", PIXELS[::2, ::2]),
+        _dicom(tmp_path / "label", PIXELS[:50, :60], flavour="LABEL"),
+        _dicom(tmp_path / "fine"),
+    ]
+    found = scan_dicom_slide(files)
+    assert len(found.series) == 1
+    image = found.series[0].load()
+    assert image.pixels.levels == ((307, 411, 3), (154, 206, 3))
+    assert np.array_equal(image.at_level(1).array, PIXELS[::2, ::2])
+    assert [(Path(o.where).name, o.verdict) for o in found.others] == [("label", "ignored")]
+
+
+def test_dicom_with_an_untold_order_is_told(tmp_path: Path) -> None:
+    smooth = np.stack([np.add.outer(np.arange(307) // 3, np.arange(411) // 4)] * 3, axis=-1).astype(np.uint8)
+    image = scan_dicom_slide([_dicom(tmp_path / "a", smooth, told=False)]).series[0].load()
+    assert np.array_equal(image.array, smooth)
+    assert "row by row (not in the file" in image.steps[0]
+
+
+def test_dicom_cut_short(tmp_path: Path) -> None:
+    path = _dicom(tmp_path / "a", zipped=True)
+    header = pydicom.dcmread(path)
+    header.NumberOfFrames = 99
+    header.save_as(path)
+    image = scan_dicom_slide([path]).series[0].load()
+    with pytest.raises(FormatError, match="99 frames"):
+        _ = image.array
+    path.write_bytes(path.read_bytes()[:300])
+    assert scan_dicom_slide([path]).others[0].faults[0].code.startswith("file.")
+
+
+def test_real_slides(shared_data: Path) -> None:
+    svs = _load(shared_data / "path-slides" / "small_HE.svs")
+    assert svs.shape == (2967, 2220, 3)
+    assert svs.grid.spacing_mm == pytest.approx((0.000499, 0.000499))
+    ours = svs.crop((1000, 1100), (1100, 1250)).array
+    theirs = openslide.OpenSlide(str(shared_data / "path-slides" / "small_HE.svs"))
+    assert np.array_equal(ours, np.asarray(theirs.read_region((1100, 1000), 0, (150, 100)))[..., :3])
+    dicom = scan_dicom_slide([shared_data / "path-slides" / "small_dicom.dcm"]).series[0].load()
+    assert dicom.shape == (2638, 3236, 3)
+    assert dicom.grid.spacing_mm is None
+    assert "column by column" in dicom.steps[0]
+    seam = dicom.crop((490, 0), (510, 3236)).array.astype(int)
+    assert np.abs(seam[10] - seam[9]).mean() < 2 * np.abs(np.diff(seam[:9], axis=0)).mean() + 1
