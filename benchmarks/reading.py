@@ -33,7 +33,8 @@ import SimpleITK as sitk
 start = time.process_time(), time.perf_counter()
 reader = sitk.ImageSeriesReader()
 reader.SetFileNames(reader.GetGDCMSeriesFileNames(sys.argv[1]))
-array = sitk.GetArrayViewFromImage(reader.Execute())
+image = reader.Execute()
+array = sitk.GetArrayViewFromImage(image)
 cpu, wall = time.process_time() - start[0], time.perf_counter() - start[1]
 print(json.dumps({"cpu_s": cpu, "wall_s": wall, "sum": int(array.sum(dtype="int64")), "shape": array.shape}))
 """

@@ -7,8 +7,8 @@ registered to the CT. Two distances over the tumour's voxels are printed, both i
 
     undone  to where the same registration puts the MR that was not moved. This is what the motion costs.
     file    to where the files put the MR. That is no truth in every patient: in STS_008 and STS_012 bone and skin lie 6
-            to 14 mm apart in it, and SimpleITK's Mattes mutual information, started from it, walks off the same way. The
-            row "not moved" shows this distance without any motion.
+            to 14 mm apart in it, and SimpleITK's Mattes mutual information, started from it, walks off the same way.
+            The row "not moved" shows this distance without any motion.
 
 Multiple sclerosis: T1 and T2 are moved likewise about the head's centre and registered to FLAIR. The distance is over
 the head's voxels, to the best rigid fit to the reference transform of the set. The set does not say in which direction

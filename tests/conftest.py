@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import hexscope as hx
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.phantom import PhantomFiles
+from tests.tidy import tidy_phantom
 
 #: Orthonormal, no axis along a world axis, no two angles alike.
 OBLIQUE = np.linalg.qr(np.array([[0.9, 0.2, -0.3], [-0.1, 0.8, 0.4], [0.35, -0.5, 0.95]]))[0]
@@ -58,15 +58,8 @@ def phantom_truth(phantom_files: PhantomFiles) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def phantom_study(
-    phantom_files: PhantomFiles, phantom_truth: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def phantom_study(phantom_files: PhantomFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tidy folder: study/ct, study/pet, study/t1, ... hold one sound series of the digital patient each."""
     root = tmp_path_factory.mktemp("docs")
-    for series in phantom_truth["series"]:
-        target = root / "study" / series["role"]
-        target.mkdir(parents=True)
-        for name in series["files"]:
-            file = phantom_files.folder / name
-            shutil.copyfile(file, target / file.name)
+    tidy_phantom(phantom_files, root)
     return root

@@ -151,11 +151,12 @@ def measure(mask: Mask, image: Image | None = None) -> tuple[LabelMeasures, ...]
 def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
     """Structures that need no trained model: body, lung, bone on CT; tissue on slides; the fan in ultrasound.
 
-    ``what`` names some of them; without it, all that fit the modality. NoModelError where none does.
+    ``what`` names some of them; without it, all that fit the modality. A PET is brought into SUVbw first, and its
+    steps say so. NoModelError where nothing fits.
     """
     from hexscope.segment import segment as run
 
-    return run(image, what)
+    return run(_in_suv(image), what)
 
 
 def detect(image: Image, **options: Any) -> Findings:
@@ -165,9 +166,12 @@ def detect(image: Image, **options: Any) -> Findings:
     """
     from hexscope.detect import detect as run
 
-    if image.modality == "PT" and image.quantity is not Quantity.SUVBW:
-        image = quantify(image, Quantity.SUVBW)
-    return run(image, **options)
+    return run(_in_suv(image), **options)
+
+
+def _in_suv(image: Image) -> Image:
+    """A PET in SUVbw, other images as they are: thresholds on uptake are stated in SUV."""
+    return quantify(image, Quantity.SUVBW) if image.modality == "PT" else image
 
 
 def register(

@@ -95,6 +95,14 @@ def test_plain_pictures_go_to_raster(tmp_path: Path) -> None:
         assert RASTER.sniff(head, tmp_path / name)
 
 
+def test_a_tile_that_lies_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    save_pyramid(PIXELS, path, spacing_mm=None, levels=2, lossless=True)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["TileWidth"].overwrite(1 << 28)
+    assert SLIDE.scan([path]).others[0].faults[0].code == "file.too_large"
+
+
 def test_threads_share_a_slide(tmp_path: Path) -> None:
     ome = tmp_path / "a.ome.tif"
     tifffile.imwrite(ome, PIXELS, tile=(64, 64), photometric="rgb", compression="deflate", ome=True)

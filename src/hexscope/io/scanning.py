@@ -33,7 +33,13 @@ def scan_each(
                 series.append(one)
         except HexscopeError as error:
             others.append(refused(path, Fault(error.code or "file.unreadable", str(error))))
-        except (OSError, ValueError, TypeError, LookupError) as error:  # a header that contradicts itself
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            ArithmeticError,
+        ) as error:  # a header that contradicts itself
             others.append(refused(path, Fault("file.unreadable", f"{path.name}: its header makes no sense ({error})")))
         if progress is not None:
             progress(done)

@@ -77,6 +77,8 @@ def _end_of_directories(path: Path, size: int) -> int:
     """Follow the chain of image file directories (TIFF 6.0, section 2) to where the last one would end."""
     with path.open("rb") as stream:
         head = stream.read(16)
+        if len(head) < 16:
+            return size + 1
         order = "<" if head[:2] == b"II" else ">"
         big = struct.unpack(order + "H", head[2:4])[0] == 43
         entry, count, pointer = (20, "Q", "Q") if big else (12, "H", "I")
@@ -85,15 +87,15 @@ def _end_of_directories(path: Path, size: int) -> int:
         while at and at not in seen:
             seen.add(at)
             width = struct.calcsize(count)
+            if at + width > size:
+                return int(at) + width
             stream.seek(at)
             raw = stream.read(width)
-            if len(raw) < width:
-                return max(int(at) + width, size + 1)
             end = at + width + entry * struct.unpack(order + count, raw)[0]
+            if end + struct.calcsize(pointer) > size:
+                return int(end) + struct.calcsize(pointer)
             stream.seek(end)
             raw = stream.read(struct.calcsize(pointer))
-            if len(raw) < struct.calcsize(pointer):
-                return int(end) + struct.calcsize(pointer)
             at = struct.unpack(order + pointer, raw)[0]
     return 0
 

@@ -39,13 +39,9 @@ def gather(rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: 
         overlap=middle.similarity.overlap(answer),
         rotation_deg=motion.rotation_degrees,
         shift_mm=float(motion.displacement_mm(center)),
-        voxel_mm=max(_voxel(rungs.template), _voxel(rungs.scene)),
+        voxel_mm=max(rungs.template.voxel_mm, rungs.scene.voxel_mm),
         moved_mm=moved_mm,
     )
-
-
-def _voxel(level: Level) -> float:
-    return float(abs(np.linalg.det(level.affine[:3, :3])) ** (1 / 3))
 
 
 def _elsewhere(rung: Rung, answer: Array, template: Level) -> float:

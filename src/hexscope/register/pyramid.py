@@ -48,6 +48,11 @@ class Level:
         return float(abs(np.linalg.det(box)))
 
     @property
+    def voxel_mm(self) -> float:
+        """Cube root of the volume of a voxel."""
+        return float(np.cbrt(abs(np.linalg.det(self.affine[:3, :3]))))
+
+    @property
     def center_mm(self) -> Array:
         return self.world((np.array(self.values.shape) - 1) / 2)
 

@@ -30,7 +30,7 @@ class Stage:
     steps: int
 
 
-STAGES = (Stage(14, 4000, 16, 5, 40), Stage(28, 16_000, 24, 3, 60), Stage(64, 64_000, 32, 1, 80))
+STAGES = (Stage(14, 4000, 16, 5, 40), Stage(28, 16_000, 24, 3, 60), Stage(128, 64_000, 48, 1, 80))
 
 #: Starts that are followed at the coarse stage, besides the headers' own.
 _STARTS = 12
@@ -81,9 +81,10 @@ def ladder(fixed: Level, moving: Level, seed: int) -> Ladder:
     swapped = fixed.volume_mm3 < moving.volume_mm3
     template, scene = whole = (fixed, moving) if swapped else (moving, fixed)
     size = template.volume_mm3 ** (1 / 3)
+    voxel = max(fixed.voxel_mm, moving.voxel_mm)  # finer than that there is only noise to align
     rungs: list[Rung] = []
     for stage in reversed(STAGES):
-        resolution = size / stage.divisions
+        resolution = max(size / stage.divisions, voxel)
         template, scene = coarsen(template, resolution), coarsen(scene, resolution)
         samples = draw(template, stage.samples, seed)
         rungs.insert(0, Rung(Similarity(samples, scene, stage.bins), template, resolution, stage))

@@ -1,0 +1,132 @@
+"""Make the pages that come from the code: docs/modalities.md (both languages) and docs/coverage.md.
+
+    python docs/make_pages.py
+
+Coverage is tried, not claimed: every verb runs on the digital patient's image of every modality, and the table says
+what happened. A test makes the table again and compares.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hexscope as hx
+from hexscope.modality import ALL
+
+DOCS = Path(__file__).parent
+TASKS = ("segment", "detect", "classify", "register", "fuse")
+MODALITIES = {"CT": "ct", "MR": "t1", "XR": "xray", "US": "us", "PT": "pet", "SM": "slide"}
+
+#: What stands behind a cell beyond the phantom: real files, and the command that gives the figure.
+MEASURED = {
+    ("segment", "CT"): "phantom, and real soft-tissue sarcoma CT (looked at); no real chest CT",
+    ("segment", "MR"): "phantom, and real sarcoma MR (looked at)",
+    ("segment", "PT"): "phantom, and one real whole-body PET (`benchmarks/acceptance.py`)",
+    ("segment", "US"): "phantom, and real breast and fetal stills (looked at)",
+    ("segment", "SM"): "phantom, and two real slides (`benchmarks/acceptance.py`)",
+    ("detect", "PT"): "phantom, 24 real sarcoma crops and one whole body (`benchmarks/acceptance.py`)",
+    ("register", "CT"): "phantom, and real CT against MR (`benchmarks/registration.py`)",
+    ("register", "MR"): "phantom, real MR against CT, and MR sequences among themselves (`benchmarks/registration.py`)",
+    ("register", "PT"): "phantom",
+    ("fuse", "CT"): "phantom, and real PET and MR on CT",
+    ("fuse", "MR"): "phantom, and real MR on CT",
+    ("fuse", "PT"): "phantom, and real PET on CT",
+    ("fuse", "XR"): "phantom, one picture on itself",
+    ("fuse", "US"): "phantom, one picture on itself",
+    ("fuse", "SM"): "phantom, a part of one slide on itself",
+}
+
+
+def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:
+    """"works", "needs your model" or "not offered" for each task and modality, by trying."""
+    cells = {}
+    for code, image in images.items():
+        partner = images["CT"] if code != "CT" else images["MR"]
+        tries: dict[str, Callable[[], object]] = {
+            "segment": lambda image=image: hx.segment(image),
+            "detect": lambda image=image: hx.detect(image),
+            "register": lambda image=image, partner=partner: hx.register(partner, image),
+            "fuse": lambda image=image: _fuse(image, images),
+        }
+        for task in TASKS:
+            cells[task, code] = _outcome(tries.get(task))
+    return cells
+
+
+def _fuse(image: hx.Image, images: Mapping[str, hx.Image]) -> object:
+    if image.is_volume:
+        return hx.fuse(images["CT"], image, through=hx.Transform(kind="identity")).rgb(10)
+    if image.modality == "SM":
+        image = image.crop((0, 0), (64, 80))
+    return hx.fuse(image, image).picture
+
+
+def _outcome(attempt: Callable[[], object] | None) -> str:
+    if attempt is None:
+        return "needs your model"
+    try:
+        attempt()
+    except hx.NoModelError:
+        return "needs your model"
+    except hx.HexscopeError:
+        return "not offered"
+    return "works"
+
+
+def phantom_images(folder: Path) -> dict[str, hx.Image]:
+    """One image of each modality out of a folder with study/ROLE."""
+    return {code: hx.read(folder / "study" / role) for code, role in MODALITIES.items()}
+
+
+def coverage_page(cells: Mapping[tuple[str, str], str]) -> str:
+    names = {m.code: m.name for m in ALL}
+    head = "| task | " + " | ".join(names[c] for c in MODALITIES) + " |"
+    lines = [
+        "# What works on what",
+        "",
+        "Made by `make docs`, by trying every task on the digital patient's image of every modality; a test makes it",
+        "again and compares. *Needs your model*: no rule fits and no model ships yet. *Not offered*: refused with the",
+        "reason (there is nothing to register in a picture without a place in the patient).",
+        "",
+        head,
+        "|" + "---|" * (len(MODALITIES) + 1),
+    ]
+    for task in TASKS:
+        lines.append(f"| {task} | " + " | ".join(cells[task, c] for c in MODALITIES) + " |")
+    lines += ["", "## On what it was measured", "", "The phantom is synthetic; what is real is named as such.", ""]
+    lines += ["| task | modality | measured on |", "|---|---|---|"]
+    for task in TASKS:
+        for code in MODALITIES:
+            if cells[task, code] == "works":
+                lines.append(f"| {task} | {names[code]} | {MEASURED.get((task, code), 'phantom (it runs)')} |")
+    return "\n".join(lines) + "\n"
+
+
+def modalities_page(language: str) -> str:
+    title = "# 六种模态" if language == "zh" else "# The six modalities"
+    said = "由 `make docs` 根据 `hexscope guide` 的文本生成。" if language == "zh" else "Made by `make docs` from the texts of `hexscope guide`."
+    parts = [title, said]
+    for modality in ALL:
+        text = modality.guide_text("zh" if language == "zh" else "en")
+        parts.append("\n".join("#" + line if line.startswith("#") else line for line in text.strip().splitlines()))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    (DOCS / "modalities.md").write_text(modalities_page("en"), encoding="utf-8")
+    (DOCS / "modalities.zh.md").write_text(modalities_page("zh"), encoding="utf-8")
+    sys.path.insert(0, str(DOCS.parent))
+    with tempfile.TemporaryDirectory() as name:
+        from tests.tidy import tidy_phantom
+
+        folder = Path(name)
+        tidy_phantom(hx.phantom(folder / "phantom"), folder)
+        (DOCS / "coverage.md").write_text(coverage_page(coverage(phantom_images(folder))), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
