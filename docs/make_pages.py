@@ -41,7 +41,7 @@ MEASURED = {
 
 
 def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:
-    """"works", "needs your model" or "not offered" for each task and modality, by trying."""
+    """ "works", "needs your model" or "not offered" for each task and modality, by trying."""
     cells = {}
     for code, image in images.items():
         partner = images["CT"] if code != "CT" else images["MR"]
@@ -107,7 +107,11 @@ def coverage_page(cells: Mapping[tuple[str, str], str]) -> str:
 
 def modalities_page(language: str) -> str:
     title = "# 六种模态" if language == "zh" else "# The six modalities"
-    said = "由 `make docs` 根据 `hexscope guide` 的文本生成。" if language == "zh" else "Made by `make docs` from the texts of `hexscope guide`."
+    said = (
+        "由 `make docs` 根据 `hexscope guide` 的文本生成。"
+        if language == "zh"
+        else "Made by `make docs` from the texts of `hexscope guide`."
+    )
     parts = [title, said]
     for modality in ALL:
         text = modality.guide_text("zh" if language == "zh" else "en")

@@ -34,9 +34,7 @@ MAY_IMPORT = {
 }
 #: package -> the only rooms that may import it.
 ONLY_IN = {
-    **dict.fromkeys(
-        ("pydicom", "highdicom", "nibabel", "openslide", "tifffile", "SimpleITK", "imagecodecs"), {"io"}
-    ),
+    **{p: {"io"} for p in ("pydicom", "highdicom", "nibabel", "openslide", "tifffile", "SimpleITK", "imagecodecs")},
     "torch": {"train"},
 }
 
@@ -67,7 +65,7 @@ def breaches(path: Path) -> Iterator[str]:
         if top in ONLY_IN and room not in ONLY_IN[top]:
             yield f"{where} imports {top}, which belongs to {sorted(ONLY_IN[top])}"
         target = rest.partition(".")[0]
-        if top != "hexscope" or not (ROOT / target).exists() and not (ROOT / f"{target}.py").exists():
+        if top != "hexscope" or (not (ROOT / target).exists() and not (ROOT / f"{target}.py").exists()):
             continue
         if target and target not in {room, "errors"} | MAY_IMPORT[room]:
             yield f"{where}: {room} imports {target}"

@@ -156,7 +156,9 @@ def test_uncalibrated_images_measure_in_pixels(run: Any, tmp_path: Path) -> None
     assert rows[0]["diameter_mm"] == pytest.approx(np.hypot(20 * 0.5, 39 * 0.25), rel=0.08)
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["convert", "x"], ["info"], ["convert", "x", "-o", "y", "--spacing-mm", "0,1"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["convert", "x"], ["info"], "convert x -o y --spacing-mm 0,1".split()]
+)
 def test_usage_errors_exit_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -176,14 +178,12 @@ def test_guides_in_both_languages(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_is_translated_and_says_what_it_is_not() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "hexscope", "study", "--lang", "zh", "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    assert "不是医疗器械" in shown
-    shown = subprocess.run(
-        [sys.executable, "-m", "hexscope", "study", "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    assert "not a medical device" in shown
+    def page(*language: str) -> str:
+        command = [sys.executable, "-m", "hexscope", "study", *language, "--help"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "不是医疗器械" in page("--lang", "zh")
+    assert "not a medical device" in page()
 
 
 def test_every_message_has_chinese() -> None:

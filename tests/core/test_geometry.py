@@ -23,9 +23,7 @@ def test_index_to_mm_to_index_is_identity(grid: Grid) -> None:
 @given(grids(), st.integers(0, 2))
 def test_flip_moves_no_voxel(grid: Grid, axis: int) -> None:
     array = np.arange(np.prod(grid.shape)).reshape(grid.shape)
-    before = {
-        v: tuple(p) for v, p in zip(array.ravel(), grid.to_world(every_index(grid)).round(6), strict=True)
-    }
+    before = {v: tuple(p) for v, p in zip(array.ravel(), grid.to_world(every_index(grid)).round(6), strict=True)}
     flipped = np.flip(array, axis)
     after = grid.flip(axis).to_world(every_index(grid)).round(6)
     assert all(np.allclose(before[v], p, atol=1e-5) for v, p in zip(flipped.ravel(), after, strict=True))

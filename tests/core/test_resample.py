@@ -82,9 +82,7 @@ def test_frames_are_not_mixed_in_silence(oblique_ct: Image) -> None:
     other = Grid(oblique_ct.grid.shape, oblique_ct.grid.affine, frame_of_reference="1.2.3.4")
     with pytest.raises(GeometryError, match="frames of reference"):
         resample(oblique_ct, other)
-    assert np.array_equal(
-        resample(oblique_ct, other, through=Transform(kind="identity")).array, oblique_ct.array
-    )
+    assert np.array_equal(resample(oblique_ct, other, through=Transform(kind="identity")).array, oblique_ct.array)
 
 
 def test_colour_and_time_come_along(oblique_grid: Grid) -> None:

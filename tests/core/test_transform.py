@@ -37,9 +37,7 @@ def test_rotation_about_a_centre_leaves_it() -> None:
     assert quarter.rotation_degrees == pytest.approx(90)
 
 
-@pytest.mark.parametrize(
-    "matrix", [np.eye(3), np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1.0])]
-)
+@pytest.mark.parametrize("matrix", [np.eye(3), np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1.0])])
 def test_impossible_matrices_are_refused(matrix: np.ndarray) -> None:
     with pytest.raises(GeometryError):
         Transform(matrix)

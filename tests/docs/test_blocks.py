@@ -28,9 +28,7 @@ def test_blocks_run(page: Path, phantom_study: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_no_other_fence_hides_python(page: Path) -> None:
     """A block marked py, Python or pycon would silently not run."""
-    assert not re.search(
-        r"```(py|Python|pycon|python3|ipython)\b(?!thon\n)", page.read_text(encoding="utf-8")
-    )
+    assert not re.search(r"```(py|Python|pycon|python3|ipython)\b(?!thon\n)", page.read_text(encoding="utf-8"))
 
 
 def test_links_between_pages_lead_somewhere() -> None:

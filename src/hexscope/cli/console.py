@@ -69,9 +69,7 @@ class Console:
             *[["" if c is None else str(c) for c in row] for row in rows],
         ]
         widths = [max(_width(row[i]) for row in cells) for i in range(len(head))]
-        lines = [
-            "  ".join(c + " " * (w - _width(c)) for c, w in zip(row, widths, strict=True)) for row in cells
-        ]
+        lines = ["  ".join(c + " " * (w - _width(c)) for c, w in zip(row, widths, strict=True)) for row in cells]
         return [line.rstrip() for line in lines]
 
 

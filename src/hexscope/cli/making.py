@@ -86,9 +86,7 @@ def register(options: Namespace, console: Console) -> int:
 def _register_pair(fixed: str, moving: str, out: str, options: Namespace, console: Console) -> dict[str, Any]:
     fixed_image, moving_image = _image(fixed), _image(moving)
     started = process_time()
-    transform = hx.register(
-        fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say
-    )
+    transform = hx.register(fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say)
     seconds = process_time() - started
     hx.save(transform, out)
     if getattr(options, "moved", None):

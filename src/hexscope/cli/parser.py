@@ -59,41 +59,31 @@ def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: A
 
 
 def _reading(sub: Command, t: Callable[[str], str]) -> None:
-    sub.add_argument(
-        "--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say")
-    )
+    sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
     sub.add_argument(
         "--as",
         dest="kind_of_image",
         metavar="MODALITY[:QUANTITY]",
         help=t("what an image is that does not say, e.g. CT:HU or PT:SUVbw"),
     )
-    sub.add_argument(
-        "--even", action="store_true", help=t("interpolate uneven or missing slices instead of refusing")
-    )
+    sub.add_argument("--even", action="store_true", help=t("interpolate uneven or missing slices instead of refusing"))
 
 
 def _out(sub: Command, t: Callable[[str], str]) -> None:
-    sub.add_argument(
-        "-o", "--out", required=True, metavar="OUT", help=t("where to write; its name says the format")
-    )
+    sub.add_argument("-o", "--out", required=True, metavar="OUT", help=t("where to write; its name says the format"))
 
 
 def _add_looking(command: Callable[..., Command], t: Callable[[str], str]) -> None:
     sub = command("info", looking.info, "what lies at PATH, by series; headers only")
     sub.add_argument("path", metavar="PATH")
-    sub = command(
-        "audit", looking.audit, "a verdict on every series and file: ok, repaired, refused, ignored"
-    )
+    sub = command("audit", looking.audit, "a verdict on every series and file: ok, repaired, refused, ignored")
     sub.add_argument("path", metavar="PATH")
     sub = command("guide", looking.guide, "the guide of a modality: what it measures, its unit, its traps")
     sub.add_argument("modality", metavar="MODALITY", nargs="?")
     sub = command("measure", looking.measure, "volume, area, diameter and values, per label of a mask")
     _image(sub, t, "mask")
     sub.add_argument("--on", metavar="IMAGE", help=t("the image whose values are measured"))
-    sub.add_argument(
-        "--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say")
-    )
+    sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
 
 
 def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> None:
@@ -101,12 +91,8 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
     _image(sub, t)
     _out(sub, t)
     _reading(sub, t)
-    sub.add_argument(
-        "--like", metavar="GRID", help=t("an image whose grid the result takes (contours need one)")
-    )
-    sub = command(
-        "quantify", making.quantify, "an image in another quantity (HU, SUVbw, ...), with its ledger"
-    )
+    sub.add_argument("--like", metavar="GRID", help=t("an image whose grid the result takes (contours need one)"))
+    sub = command("quantify", making.quantify, "an image in another quantity (HU, SUVbw, ...), with its ledger")
     _image(sub, t)
     sub.add_argument("quantity", metavar="QUANTITY")
     _out(sub, t)
@@ -118,17 +104,13 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
     sub.add_argument("--how", choices=("linear", "cubic", "nearest"), default="linear")
     _out(sub, t)
     _reading(sub, t)
-    sub = command(
-        "register", making.register, "the transform that brings MOVING onto FIXED, with a verdict on it"
-    )
+    sub = command("register", making.register, "the transform that brings MOVING onto FIXED, with a verdict on it")
     _image(sub, t, "fixed", nargs="?")
     _image(sub, t, "moving", nargs="?")
     _out(sub, t)
     sub.add_argument("--kind", choices=("rigid", "affine"), default="rigid")
     sub.add_argument("--moved", metavar="OUT", help=t("also write the moving image on the fixed grid"))
-    sub.add_argument(
-        "--table", metavar="PAIRS.csv", help=t("many pairs: columns case, fixed, moving; OUT is a folder")
-    )
+    sub.add_argument("--table", metavar="PAIRS.csv", help=t("many pairs: columns case, fixed, moving; OUT is a folder"))
     sub.add_argument("--seed", type=int, default=0)
     sub = command("fuse", making.fuse, "two images in one frame: picture or volume, numbers kept")
     _image(sub, t, "a")
@@ -142,9 +124,7 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
 
 
 def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:
-    sub = command(
-        "segment", making.segment, "structures that need no trained model: body, lung, bone, tissue, fan"
-    )
+    sub = command("segment", making.segment, "structures that need no trained model: body, lung, bone, tissue, fan")
     _image(sub, t, "images", nargs="+")
     _out(sub, t)
     _reading(sub, t)
@@ -155,9 +135,7 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
     _reading(sub, t)
     sub.add_argument("--threshold", default="fixed", help="fixed, 41%%, background, liver")
     sub.add_argument("--suv", type=float, help=t("SUV of the fixed threshold"))
-    sub.add_argument(
-        "--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius")
-    )
+    sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
 
 
 def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
@@ -168,12 +146,8 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
     sub.add_argument(
         "--one-patient", action="store_true", help=t("all images are of one patient (files without names)")
     )
-    sub.add_argument(
-        "--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius")
-    )
-    sub = command(
-        "phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth"
-    )
+    sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+    sub = command("phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth")
     sub.add_argument("-o", "--out", required=True, metavar="DIR")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--faults", default="all", help=t("all, none, or fault codes a,b"))

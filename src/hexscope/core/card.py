@@ -65,7 +65,5 @@ class ModelCard:
 
 def _metric(path: Path, name: str, value: Mapping[str, Any]) -> tuple[float, float, float, int]:
     if set(value) != {"mean", "low", "high", "n"}:
-        raise FormatError(
-            f"metric {name} of the card {path} needs mean, low, high and n; it has {sorted(value)}"
-        )
+        raise FormatError(f"metric {name} of the card {path} needs mean, low, high and n; it has {sorted(value)}")
     return float(value["mean"]), float(value["low"]), float(value["high"]), int(value["n"])

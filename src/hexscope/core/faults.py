@@ -58,12 +58,8 @@ FAULTS: dict[str, FaultKind] = {
     "file.too_large": _K(
         "refused", "Read a part with crop(), or a coarser level.", "请用 crop() 读取局部，或读取更粗的层级。"
     ),
-    "file.no_codec": _K(
-        "refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"
-    ),
-    "file.no_pixels": _K(
-        "ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"
-    ),
+    "file.no_codec": _K("refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"),
+    "file.no_pixels": _K("ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"),
     # ---- series
     "series.scout": _K(
         "ignored",
@@ -137,9 +133,7 @@ FAULTS: dict[str, FaultKind] = {
         "Direction cosines were made orthonormal again (rounded in the header).",
         "方向余弦已重新正交归一（头文件中被舍入）。",
     ),
-    "geometry.differing_forms": _K(
-        "repaired", "sform was used; qform says otherwise.", "采用 sform；qform 与之不同。"
-    ),
+    "geometry.differing_forms": _K("repaired", "sform was used; qform says otherwise.", "采用 sform；qform 与之不同。"),
     "geometry.unknown_units": _K(
         "repaired",
         "The file names no unit of length; mm is NIfTI's custom and was assumed.",

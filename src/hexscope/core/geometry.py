@@ -98,9 +98,7 @@ class Grid:
         if len(spacing) != len(self.shape):
             raise GeometryError(f"spacing {spacing} does not fit shape {self.shape}; give one value an axis")
         if not all(np.isfinite(s) and s > 0 for s in spacing):
-            raise GeometryError(
-                f"spacing must be positive, in mm; got {spacing}", code="geometry.zero_spacing"
-            )
+            raise GeometryError(f"spacing must be positive, in mm; got {spacing}", code="geometry.zero_spacing")
         object.__setattr__(self, "spacing_mm", spacing)
 
     # ---- what it says -------------------------------------------------------------------------------

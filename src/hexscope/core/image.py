@@ -54,9 +54,7 @@ class Image:
             raise GeometryError(f"axes {axes} do not fit pixels of shape {self.pixels.shape}")
         spatial = tuple(n for a, n in zip(axes, self.pixels.shape, strict=True) if a in _SPATIAL)
         if spatial != self.grid.shape:
-            raise GeometryError(
-                f"pixels {self.pixels.shape} with axes {axes} do not fit a grid of {self.grid.shape}"
-            )
+            raise GeometryError(f"pixels {self.pixels.shape} with axes {axes} do not fit a grid of {self.grid.shape}")
 
     @classmethod
     def from_array(
@@ -124,9 +122,7 @@ class Image:
         grid = self.at_level(level).grid if level else self.grid
         new_grid = grid.crop(start, stop)
         bounds = dict(zip(self.spatial_axes, zip(start, stop, strict=True), strict=True))
-        region: Region = tuple(
-            slice(*bounds[i]) if i in bounds else slice(None) for i in range(len(self.axes))
-        )
+        region: Region = tuple(slice(*bounds[i]) if i in bounds else slice(None) for i in range(len(self.axes)))
         step = f"crop {tuple(start)} to {tuple(stop)}" + (f" at level {level}" if level else "")
         return replace(
             self,
@@ -143,18 +139,14 @@ class Image:
             raise InputError(f"{self.name} has levels 0 to {len(self.pixels.levels) - 1}; {level} was asked")
         shape = tuple(self.pixels.levels[level][i] for i in self.spatial_axes)
         pixels = ArrayPixels(self.pixels.read((), level))
-        return replace(
-            self, pixels=pixels, grid=self.grid.with_shape(shape), steps=(*self.steps, f"level {level}")
-        )
+        return replace(self, pixels=pixels, grid=self.grid.with_shape(shape), steps=(*self.steps, f"level {level}"))
 
     def frame(self, index: int) -> Image:
         """One time point of a cine or dynamic image."""
         if "t" not in self.axes:
             raise UsageError(f"{self.name or 'the image'} has no time axis; its axes are {self.axes}")
         at = self.axes.index("t")
-        region: Region = tuple(
-            slice(index, index + 1) if i == at else slice(None) for i in range(len(self.axes))
-        )
+        region: Region = tuple(slice(index, index + 1) if i == at else slice(None) for i in range(len(self.axes)))
         array = self.pixels.read(region).squeeze(at)
         axes = tuple(a for a in self.axes if a != "t")
         return replace(self, pixels=ArrayPixels(array), axes=axes, steps=(*self.steps, f"frame {index}"))
@@ -223,9 +215,7 @@ class Mask:
             raise InputError(f"label values are unique and above 0; got {values}")
 
     @classmethod
-    def from_array(
-        cls, array: NDArray[Any], grid: Grid, names: Mapping[int, str] | None = None, **more: Any
-    ) -> Mask:
+    def from_array(cls, array: NDArray[Any], grid: Grid, names: Mapping[int, str] | None = None, **more: Any) -> Mask:
         """A mask from one label array (or bool); values without a name are called ``label N``."""
         array = np.asarray(array)
         if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):

@@ -47,9 +47,7 @@ def stitch(
     if total is None or np.any(weight == 0):
         raise UsageError("the tiles do not cover the whole shape")
     whole = total / weight.reshape(*weight.shape, *[1] * (total.ndim - weight.ndim))
-    return (
-        np.round(whole).astype(dtype) if np.issubdtype(np.dtype(dtype), np.integer) else whole.astype(dtype)
-    )
+    return np.round(whole).astype(dtype) if np.issubdtype(np.dtype(dtype), np.integer) else whole.astype(dtype)
 
 
 def _tent(shape: Sequence[int]) -> NDArray[np.float64]:

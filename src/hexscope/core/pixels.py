@@ -63,9 +63,7 @@ class ArrayPixels:
 class LazyPixels:
     """Pixels of one level behind a function that reads a region; the whole is kept once it was read whole."""
 
-    def __init__(
-        self, shape: Sequence[int], dtype: DTypeLike, read_region: Callable[[Region], NDArray[Any]]
-    ) -> None:
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, read_region: Callable[[Region], NDArray[Any]]) -> None:
         self._shape = tuple(int(n) for n in shape)
         self._dtype = np.dtype(dtype)
         self._read_region = read_region

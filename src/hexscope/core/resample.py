@@ -29,9 +29,7 @@ def resample(moving: Image, to: Grid, *, through: Transform | None = None, how: 
 def resample(moving: Mask, to: Grid, *, through: Transform | None = None, how: How = "linear") -> Mask: ...
 
 
-def resample(
-    moving: Image | Mask, to: Grid, *, through: Transform | None = None, how: How = "linear"
-) -> Image | Mask:
+def resample(moving: Image | Mask, to: Grid, *, through: Transform | None = None, how: How = "linear") -> Image | Mask:
     """Values of ``moving`` at the pixel centres of ``to``.
 
     through  from moving to fixed (what ``register(fixed, moving)`` gives); left out only where both share a frame
@@ -47,9 +45,7 @@ def resample(
     if isinstance(moving, Mask):
         layers = tuple(_onto(layer, moving.grid, to, through, 0, 0.0) for layer in moving.layers)
         return replace(moving, layers=layers, grid=to, steps=(*moving.steps, step))
-    arrays = [
-        _onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)
-    ]
+    arrays = [_onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)]
     pixels = ArrayPixels(_join(arrays, moving))
     axes = _axes_on(moving, to)
     return replace(moving, pixels=pixels, grid=to, axes=axes, steps=(*moving.steps, step))
@@ -63,9 +59,7 @@ def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
             "pass through=register(fixed, moving)"
         )
     if (moving.affine is None) != (fixed.affine is None):
-        raise GeometryError(
-            "one grid knows its place in the patient and the other does not; they cannot be joined"
-        )
+        raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
     if moving.affine is None and (through is not None or moving.ndim != fixed.ndim):
         raise GeometryError("images without a position can only be resized, not moved")
 
@@ -107,13 +101,9 @@ def index_map(moving: Grid, fixed: Grid, through: Transform) -> Array:
     return np.concatenate([linear, offset[:, None]], axis=1)
 
 
-def _onto(
-    array: NDArray[Any], grid: Grid, to: Grid, through: Transform, order: int, outside: float
-) -> NDArray[Any]:
+def _onto(array: NDArray[Any], grid: Grid, to: Grid, through: Transform, order: int, outside: float) -> NDArray[Any]:
     if grid.ndim != to.ndim:
-        raise GeometryError(
-            f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first"
-        )
+        raise GeometryError(f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first")
     matrix = index_map(grid, to, through)
     n = grid.ndim
     if grid.shape == to.shape and np.allclose(matrix, np.eye(n, n + 1), atol=1e-9):
@@ -153,9 +143,7 @@ def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:
     sigma[np.array(array.shape) == 1] = 0.0
     if np.all(sigma < 0.05):
         return array
-    return np.asarray(
-        ndimage.gaussian_filter(array, np.where(sigma < 0.05, 0.0, sigma), mode="nearest", truncate=3.0)
-    )
+    return np.asarray(ndimage.gaussian_filter(array, np.where(sigma < 0.05, 0.0, sigma), mode="nearest", truncate=3.0))
 
 
 def upright(grid: Grid, spacing_mm: float | tuple[float, float, float] | None = None) -> Grid:

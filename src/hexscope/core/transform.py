@@ -61,14 +61,8 @@ class Transform:
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
-        if (
-            matrix.shape != (4, 4)
-            or not np.all(np.isfinite(matrix))
-            or not np.allclose(matrix[3], [0, 0, 0, 1])
-        ):
-            raise GeometryError(
-                f"a transform is a finite 4 × 4 matrix with last row 0 0 0 1; got {matrix.tolist()}"
-            )
+        if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or not np.allclose(matrix[3], [0, 0, 0, 1]):
+            raise GeometryError(f"a transform is a finite 4 × 4 matrix with last row 0 0 0 1; got {matrix.tolist()}")
         if abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
             raise GeometryError("the transform is singular: it cannot be undone")
         matrix.setflags(write=False)

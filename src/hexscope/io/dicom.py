@@ -123,7 +123,7 @@ class _Sorting:
         self._series.extend(image_series(uid, frames))
 
     def _close_slides(self) -> None:
-        from hexscope.io.slide import scan_dicom_slide
+        from hexscope.io.slide_dicom import scan_dicom_slide
 
         found = scan_dicom_slide([h.path for h in self._slides])
         self._series.extend(found.series)

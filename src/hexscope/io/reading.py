@@ -176,9 +176,7 @@ def read(
     series = pick(found, selector, str(place))
     if series.kind == "none":
         reason = "; ".join(f.detail for f in series.faults)
-        raise InputError(
-            f"{place} holds no image: {reason}", code=series.faults[0].code if series.faults else None
-        )
+        raise InputError(f"{place} holds no image: {reason}", code=series.faults[0].code if series.faults else None)
     if series.kind == "mask":
         return open_mask(series, found, on)
     image = open_series(series, even=even)
@@ -194,9 +192,7 @@ def _declared(image: Image, kind: str) -> Image:
     wanted = Quantity.named(quantity) if quantity else image.quantity
     for said, word in ((image.modality, modality.code), (image.quantity, wanted)):
         if said not in ("OT", Quantity.ARBITRARY, word):
-            raise UsageError(
-                f"{image.name} says that it is {said}; {word} was declared. Leave the declaration out"
-            )
+            raise UsageError(f"{image.name} says that it is {said}; {word} was declared. Leave the declaration out")
     step = f"declared {modality.code} in {wanted.value} by the user"
     return replace(image, modality=modality.code, quantity=wanted, steps=(*image.steps, step))
 

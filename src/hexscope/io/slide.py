@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hexscope.core.faults import Fault
-from hexscope.core.geometry import Grid
-from hexscope.core.image import Image
-from hexscope.core.pixels import PyramidPixels
-from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, UsageError
 from hexscope.io.files import atomic_write
 from hexscope.io.scanning import scan_each
 from hexscope.io.series import Inventory, Series
-from hexscope.io.slide_dicom import scan_dicom_slide
+from hexscope.io.slide_series import slide_series
 from hexscope.io.slide_sources import OpenslideSource, Source, TiffSource, rgb_series
 from hexscope.io.tiff import MAGIC, check_complete, opened
-
-__all__ = ["SLIDE", "SlideFormat", "save_pyramid", "scan_dicom_slide", "slide_series"]
 
 _TILE = 256
 _COARSEST = 512  # a pyramid ends where its longer side is at most this
@@ -48,35 +41,6 @@ def _series(path: Path) -> Series:
     check_complete(path)
     opener = _opener(path) or TiffSource
     return slide_series(partial(opener, path), opener(path), path.name, (str(path),), SLIDE.name, {})
-
-
-def slide_series(
-    reopen: Callable[[], Source],
-    source: Source,
-    uid: str,
-    files: tuple[str, ...],
-    format_name: str,
-    facts: Mapping[str, Any],
-) -> Series:
-    """A series from an open slide; ``reopen`` gives the source again when it is read."""
-    frame = facts.get("FrameOfReferenceUID")
-    grid = Grid(source.levels[0][:2], spacing_mm=source.spacing_mm, plane="slide", frame_of_reference=frame)
-    name = Path(files[0]).name
-    faults: tuple[Fault, ...] = ()
-    if source.spacing_mm is None:
-        faults = (Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),)
-
-    def load() -> Image:
-        opened = reopen()
-        return Image(
-            PyramidPixels(opened.levels, np.uint8, opened.read), grid, "SM", Quantity.RGB, axes=("y", "x", "c"),
-            facts=facts, faults=faults, files=files, name=name, steps=opened.steps,
-        )  # fmt: skip
-
-    return Series(
-        uid, format_name, "image", "SM", files, load, quantity=Quantity.RGB, shape=source.levels[0],
-        axes=("y", "x", "c"), grid=grid, description=source.description, faults=faults, facts=facts,
-    )  # fmt: skip
 
 
 def _opener(path: Path) -> Callable[[Path], Source] | None:

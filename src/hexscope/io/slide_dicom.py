@@ -23,6 +23,7 @@ from hexscope.core.results import Audited
 from hexscope.errors import FormatError, HexscopeError
 from hexscope.io.dicom_header import quiet, read_header
 from hexscope.io.series import Inventory, Series
+from hexscope.io.slide_series import slide_series
 from hexscope.io.slide_sources import paste_tiles, plausible_spacing_mm
 
 _DECODING = (
@@ -219,8 +220,6 @@ def scan_dicom_slide(paths: Sequence[Path]) -> Inventory:
 
 
 def _scan(paths: Sequence[Path]) -> Inventory:
-    from hexscope.io.slide import slide_series
-
     by_series: dict[str, list[DicomLevel]] = defaultdict(list)
     others: list[Audited] = []
     for path in paths:

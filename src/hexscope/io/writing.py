@@ -88,9 +88,7 @@ def _save_mask(mask: Mask, target: Path, suffix: str, source: Image | None) -> N
 
         save_seg(mask, target, source=source or _source_of(mask))
     else:
-        raise UsageError(
-            f"a mask cannot be written as {target.name}; use .nii.gz, .nrrd, .mha, .png or .dcm (SEG)"
-        )
+        raise UsageError(f"a mask cannot be written as {target.name}; use .nii.gz, .nrrd, .mha, .png or .dcm (SEG)")
 
 
 def _source_of(mask: Mask) -> Image:

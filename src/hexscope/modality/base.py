@@ -81,6 +81,4 @@ class Modality:
 
 @cache
 def _guide(name: str, language: Language) -> str:
-    return (resources.files("hexscope.modality") / "guides" / f"{name}.{language}.md").read_text(
-        encoding="utf-8"
-    )
+    return (resources.files("hexscope.modality") / "guides" / f"{name}.{language}.md").read_text(encoding="utf-8")

@@ -86,7 +86,5 @@ def _value_faults(image: Image) -> tuple[Fault, ...]:
     low, high = float(array.min()), float(array.max())
     if low >= limits[0] and high <= limits[1]:
         return ()
-    detail = (
-        f"{image.quantity.value} runs from {low:g} to {high:g}; plausible is {limits[0]:g} to {limits[1]:g}"
-    )
+    detail = f"{image.quantity.value} runs from {low:g} to {high:g}; plausible is {limits[0]:g} to {limits[1]:g}"
     return (Fault("value.implausible", detail),)

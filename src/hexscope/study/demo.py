@@ -159,9 +159,7 @@ def _lattice(image: Image) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _described(truth: Mapping[str, Any], uid: str) -> str:
-    return next(
-        (str(s["description"]).partition(". ")[0] for s in truth["series"] if s["series"] == uid), uid
-    )
+    return next((str(s["description"]).partition(". ")[0] for s in truth["series"] if s["series"] == uid), uid)
 
 
 # ---- lesions and organs -------------------------------------------------------------------------------------
@@ -190,9 +188,7 @@ def _lesion_checks(result: StudyResult, truth: Mapping[str, Any]) -> list[Check]
             found = f"missed{stated}"
         checks.append(Check(what, found, hit if lesion["detectable"] else None))
     extra = len(candidates) - len(used)
-    checks.append(
-        Check("candidates that are no lesion", f"{extra} (healthy uptake; each is in the report)", None)
-    )
+    checks.append(Check("candidates that are no lesion", f"{extra} (healthy uptake; each is in the report)", None))
     return checks
 
 
@@ -210,9 +206,7 @@ def _volume_checks(result: StudyResult, truth: Mapping[str, Any]) -> list[Check]
 
 
 def _costs(seconds: float) -> list[Check]:
-    wall = Check(
-        "wall seconds", f"{seconds:.0f} (promised: under {MOST_SECONDS:.0f})", seconds < MOST_SECONDS
-    )
+    wall = Check("wall seconds", f"{seconds:.0f} (promised: under {MOST_SECONDS:.0f})", seconds < MOST_SECONDS)
     if sys.platform == "win32":  # it has no getrusage
         return [wall]
     import resource

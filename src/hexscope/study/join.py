@@ -32,9 +32,7 @@ def join_pairs(
     return tuple(made.values()), failed
 
 
-def _join(
-    pair: Pair, fixed: Case, moving: Case, leader: Registration | None, place: Workplace
-) -> Registration:
+def _join(pair: Pair, fixed: Case, moving: Case, leader: Registration | None, place: Workplace) -> Registration:
     assert fixed.image is not None and moving.image is not None
     name = f"transforms/{moving.number:02d}-to-{fixed.number:02d}.tfm"
     stamp = fingerprint((*fixed.image.files, *moving.image.files))

@@ -35,9 +35,7 @@ def _is_dicom(case: Case) -> bool:
 
 def _write_mask(case: Case, image: Image, mask: Mask, what: str, place: Workplace) -> Case:
     name = f"masks/{case.slug}-{what}"
-    case = _attempt(
-        case, f"{what}.nii.gz", f"{name}.nii.gz", lambda: save(mask, place.path(f"{name}.nii.gz"))
-    )
+    case = _attempt(case, f"{what}.nii.gz", f"{name}.nii.gz", lambda: save(mask, place.path(f"{name}.nii.gz")))
     if _is_dicom(case) and image.is_volume and mask.grid.same_as(image.grid):
         target = place.path(f"{name}.dcm")
         case = _attempt(case, f"{what}.seg", f"{name}.dcm", lambda: save(mask, target, source=image))

@@ -173,10 +173,7 @@ def _small(image: Image) -> Image:
         image = image.frame(image.shape[image.axes.index("t")] // 2)
     spatial = image.spatial_axes[-2:]
     level = 0
-    while (
-        level + 1 < len(image.pixels.levels)
-        and max(image.pixels.levels[level][i] for i in spatial) > _THUMBNAIL_PX
-    ):
+    while level + 1 < len(image.pixels.levels) and max(image.pixels.levels[level][i] for i in spatial) > _THUMBNAIL_PX:
         level += 1
     image = image.at_level(level)
     step = max(1, max(image.shape[i] for i in spatial) // _THUMBNAIL_PX)

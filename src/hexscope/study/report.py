@@ -40,9 +40,7 @@ def render(result: StudyResult, language: str) -> str:
     from markupsafe import Markup
 
     room = resources.files("hexscope.study") / "page"
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = _data_uri
     environment.filters["significant"] = significant
     environment.filters["basename"] = lambda p: Path(p).name

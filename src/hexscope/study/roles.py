@@ -66,9 +66,7 @@ def plan_study(images: Mapping[str, Image], *, one_patient: bool = False) -> Pla
             decisions.append(Decision(key, "alone", *alone))
         elif not patient:
             why = "the file names no patient; pass --one-patient if all images are of one"
-            decisions.append(
-                Decision(key, "alone", why, "文件未注明患者；若都属于同一患者，请加 --one-patient")
-            )
+            decisions.append(Decision(key, "alone", why, "文件未注明患者；若都属于同一患者，请加 --one-patient"))
         else:
             groups[patient].append(key)
     references, pairs = [], []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hexscope import __version__
-from hexscope.core.image import Image, Mask
+from hexscope.core.image import Image
 from hexscope.io.reading import inventory
 from hexscope.io.series import Inventory
 from hexscope.study.audit import Audit, audit_inventory
@@ -121,14 +121,10 @@ def _images(cases: list[Case]) -> dict[str, Image]:
 def _with_roles(cases: list[Case], one_patient: bool) -> tuple[Plan, list[Case]]:
     plan = plan_study(_images(cases), one_patient=one_patient)
     roles = {d.about: d.what for d in plan.decisions}
-    return plan, [
-        replace(c, role=roles.get(c.id, "mask" if c.mask is not None else c.audited.verdict)) for c in cases
-    ]
+    return plan, [replace(c, role=roles.get(c.id, "mask" if c.mask is not None else c.audited.verdict)) for c in cases]
 
 
-def _joined(
-    plan: Plan, cases: list[Case], place: Workplace, tell: Say
-) -> tuple[tuple[Registration, ...], list[Case]]:
+def _joined(plan: Plan, cases: list[Case], place: Workplace, tell: Say) -> tuple[tuple[Registration, ...], list[Case]]:
     joined, failed = join_pairs(plan, {c.id: c for c in cases}, place, tell)
     told = [replace(c, problems=(*c.problems, failed[c.id])) if c.id in failed else c for c in cases]
     return joined, told

@@ -41,9 +41,7 @@ class Workplace:
     def __enter__(self) -> Workplace:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if kind is not None:
             return  # what is finished stays in the partial folder, for --resume
         (self.folder / _DONE).unlink(missing_ok=True)
