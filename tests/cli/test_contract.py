@@ -157,7 +157,7 @@ def test_uncalibrated_images_measure_in_pixels(run: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["convert", "x"], ["info"], "convert x -o y --spacing-mm 0,1".split()]
+    "arguments", [["nonsense"], ["convert", "x"], ["info"], ["convert", "x", "-o", "y", "--spacing-mm", "0,1"]]
 )
 def test_usage_errors_exit_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 from hexscope.errors import FormatError, UsageError
 from hexscope.io.raster import RASTER
 from hexscope.io.slide import SLIDE, save_pyramid
+from hexscope.io.slide_dicom import scan_dicom_slide
 
 DICE = np.random.default_rng(6)
 PIXELS = DICE.integers(0, 255, (307, 411, 3), dtype=np.uint8)

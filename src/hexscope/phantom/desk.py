@@ -14,7 +14,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.quantity import Quantity
 from hexscope.io.dicom_write import save_series
-from hexscope.phantom import pet
+from hexscope.phantom.pet import HALF_LIFE_S, INJECTED_BQ, UPTAKE_S, WEIGHT_KG, becquerel_per_ml
 from hexscope.phantom.scan import Plane, Volume
 from hexscope.phantom.slide import Slide
 
@@ -29,7 +29,7 @@ _PATIENT: dict[str, object] = {
     "PatientID": PATIENT_ID,
     "PatientSex": "O",
     "PatientSize": 1.74,
-    "PatientWeight": pet.WEIGHT_KG,
+    "PatientWeight": WEIGHT_KG,
     "QualityControlSubject": "YES",
     "StudyDescription": SYNTHETIC,
     "StudyID": "1",
@@ -117,7 +117,7 @@ def volume_image(scan: Volume, modality: str, frame: str) -> Image:
     grid = Grid(scan.array.shape, scan.affine, frame_of_reference=frame)
     if scan.unit == "SUVbw":
         return Image.from_array(
-            pet.becquerel_per_ml(scan.array), grid, modality=modality, quantity=Quantity.BQML, name=modality
+            becquerel_per_ml(scan.array), grid, modality=modality, quantity=Quantity.BQML, name=modality
         )
     quantity = Quantity.HU if scan.unit == "HU" else Quantity.ARBITRARY
     return Image.from_array(scan.array.astype(np.int16), grid, modality=modality, quantity=quantity, name=modality)
@@ -138,8 +138,8 @@ def slide_image(slide: Slide) -> Image:
 
 def pet_facts() -> dict[str, object]:
     """Dose and times of the PET: activity corrected to the start of the series (DICOM PS3.3 C.8.9.1)."""
-    injected = _SCAN_TIME - timedelta(seconds=pet.UPTAKE_S)
-    rate = np.log(2.0) / pet.HALF_LIFE_S
+    injected = _SCAN_TIME - timedelta(seconds=UPTAKE_S)
+    rate = np.log(2.0) / HALF_LIFE_S
     return {
         "SeriesDate": f"{_SCAN_TIME:%Y%m%d}",
         "SeriesTime": f"{_SCAN_TIME:%H%M%S}",
@@ -152,8 +152,8 @@ def pet_facts() -> dict[str, object]:
         "Radiopharmaceutical": "FDG -- fluorodeoxyglucose (simulated)",
         "RadiopharmaceuticalStartTime": f"{injected:%H%M%S}",
         "RadiopharmaceuticalStartDateTime": f"{injected:%Y%m%d%H%M%S}",
-        "RadionuclideTotalDose": pet.INJECTED_BQ,
-        "RadionuclideHalfLife": pet.HALF_LIFE_S,
+        "RadionuclideTotalDose": INJECTED_BQ,
+        "RadionuclideHalfLife": HALF_LIFE_S,
         "RadionuclidePositronFraction": 0.967,
     }
 

@@ -85,14 +85,14 @@ def _scaled(array: NDArray[np.generic], quantity: Quantity) -> Floats:
     finite = np.isfinite(values)
     if not finite.all():
         values = np.where(finite, values, np.float32(quantity.outside))
-    thinned = values.ravel()[:: max(1, values.size // 1_000_000)]
-    low, high = np.percentile(thinned, [0.5, 99.5])
+    some = slice(None, None, max(1, values.size // 1_000_000))
+    low, high = np.percentile(values.ravel()[some], [0.5, 99.5])
     if high <= low:  # nearly all voxels alike: the few others carry what there is to see
         low, high = float(values.min()), float(values.max())
     scale = np.float32((_STEPS - 1) / max(high - low, 1e-12))
     steps = (np.clip(values - np.float32(low), 0, np.float32(high - low)) * scale).astype(np.int16)
-    counts = np.bincount(steps.ravel(), minlength=_STEPS)
-    rank = (np.cumsum(counts) - counts / 2) / steps.size
+    counts = np.bincount(steps.ravel()[some], minlength=_STEPS)
+    rank = np.cumsum(counts) - counts / 2
     spread = (rank - rank[0]) / max(rank[-1] - rank[0], 1e-12)
     table = 0.5 * np.linspace(0, 1, _STEPS) + 0.5 * spread
     return np.asarray(table.astype(np.float32)[steps])
