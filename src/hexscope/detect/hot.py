@@ -114,7 +114,7 @@ def findings(image: Image, found: list[Candidate]) -> tuple[tuple[Finding, ...],
     for number, (sizes, candidate) in enumerate(scored, start=1):
         relabel[sizes.value] = number
         items.append(_finding(image, sizes, candidate, number))
-    return tuple(items), Mask.from_array(relabel[array], image.grid, names)
+    return tuple(items), Mask.from_array(relabel[array], image.grid, names, files=image.files)
 
 
 def score(sizes: LabelMeasures, candidate: Candidate) -> float:

@@ -44,4 +44,4 @@ def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
         )
     found = offer.find(image, names)
     steps = (*image.steps, f"segment: {found.method}", *(f"warning: {w}" for w in found.warnings))
-    return Mask.from_parts(found.parts, found.grid, steps=steps, name=image.name)
+    return Mask.from_parts(found.parts, found.grid, steps=steps, files=image.files, name=image.name)

@@ -98,7 +98,7 @@ def _tile(panel: Panel, height: int) -> Pillow.Image:
     for letter, (x, y, anchor) in zip(panel.letters, places, strict=True):
         draw.text((x, y), letter, fill=ink, font=font, anchor=anchor, stroke_width=1, stroke_fill=rim)
     if panel.title:
-        draw.text((5, 4), panel.title, fill=_TEXT, font=font, anchor="lt", stroke_width=1, stroke_fill=(0, 0, 0))
+        draw.text((5, 4), panel.title, fill=ink, font=font, anchor="lt", stroke_width=1, stroke_fill=rim)
     for mark in panel.marks:
         x, y, r = (mark.column + 0.5) * scale, (mark.row + 0.5) * scale, max(mark.radius * scale, 6)
         draw.ellipse((x - r, y - r, x + r, y + r), outline=(220, 60, 40), width=2)

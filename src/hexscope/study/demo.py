@@ -172,8 +172,6 @@ def _lesion_checks(result: StudyResult, truth: Mapping[str, Any]) -> list[Check]
     centers = np.array([f["center_lps_mm"] for f in candidates]).reshape(-1, 3)
     checks, used = [], set()
     for lesion in truth["lesions"]:
-        if "pet" not in lesion["seen_in"] and not lesion["detectable"]:
-            continue
         distance = np.linalg.norm(centers - np.array(lesion["center_lps_mm"]), axis=1)
         near = float(distance.min()) if distance.size else np.inf
         hit = near <= max(lesion["diameter_mm"] / 2, 5.0)

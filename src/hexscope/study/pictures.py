@@ -30,6 +30,8 @@ _LETTERS = {
 _WORLD = {"axial": 2, "coronal": 1, "sagittal": 0}
 #: A thumbnail of a slide or a plain picture has at most this many pixels along its longer side.
 _THUMBNAIL_PX = 900
+#: A thinner volume is shown as its middle slice.
+_LEAST_SLICES = 4
 #: SUV shown black in a MIP.
 _MIP_SUV = 8.0
 _MOST_MARKS = 12
@@ -46,7 +48,8 @@ def case_pictures(case: Case) -> Case:
     if case.image is None:
         return case
     try:
-        pictures = _volume(case, case.image) if case.image.is_volume else (_flat(case, case.image),)
+        thick = case.image.is_volume and min(case.image.grid.shape) >= _LEAST_SLICES
+        pictures = _volume(case, case.image) if thick else (_flat(case, case.image),)
         return replace(case, pictures=tuple(pictures))
     except Exception as error:
         return replace(case, problems=(*case.problems, problem("picture", error)))
@@ -143,11 +146,14 @@ def _flat(case: Case, image: Image) -> Picture:
     """A thumbnail: the coarse level of a slide, the middle frame of a cine, the picture itself."""
     small = _small(image)
     array = small.array
+    middle = array.shape[0] // 2
     if "z" in small.axes:
-        array = array[array.shape[0] // 2]
+        array = array[middle]
     rgb = _shown(small, array[..., :3] if "c" in small.axes else array, usual_window(small))
     if case.segmented is not None:
-        rgb = outlined(rgb, [_scaled(case.segmented.of(label.value), rgb) for label in case.segmented], width=2)
+        parts = [case.segmented.of(label.value) for label in case.segmented]
+        flat = [part[middle] if part.ndim == 3 else part for part in parts]
+        rgb = outlined(rgb, [_scaled(part, rgb) for part in flat], width=2)
     size = " × ".join(str(n) for n in image.shape)
     names = [] if case.segmented is None else [label.name for label in case.segmented.labels]
     drawn = f"; outlined: {', '.join(names)}" if names else ""

@@ -85,7 +85,7 @@ def _stands_alone(image: Image) -> tuple[str, str] | None:
     if image.modality not in _RANK:
         return ("only CT, MR and PET volumes are brought together", "只有 CT、MR、PET 体数据参与配准")
     if min(image.grid.shape) < 4:
-        return (f"{min(image.grid.shape)} slices are too few to register", "切片太少，无法配准")
+        return (f"it is {min(image.grid.shape)} thick: too few slices to register", "切片太少，无法配准")
     return None
 
 
@@ -107,7 +107,7 @@ def _plan_group(images: Mapping[str, Image], members: list[str]) -> tuple[str, l
         frame = images[key].grid.frame_of_reference
         via = None if same or frame is None else first_of_frame.get(frame)
         pairs.append(Pair(reference, key, same, via))
-        decisions.append(_pair_decision(key, same, via))
+        decisions.append(_pair_decision(key, same, None if via is None else images[via].name))
         if frame is not None and not same:
             first_of_frame.setdefault(frame, key)
     return reference, pairs, decisions

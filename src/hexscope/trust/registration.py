@@ -5,9 +5,11 @@ other starts, parts of the field taken alone, and the search run backwards all e
 wrong on purpose score clearly less, and that the mirrored image fits worse. Each of these gives a trust between 0
 and 1; the score is their product.
 
-The limits below were set by looking at 18 right and 20 wrong registrations (thighs and arms in CT against MR, one
-brain in three MR contrasts; the wrong ones: other patients, mirrored images). ``benchmarks/certificate.py`` prints how
-they do on these and on others; a verdict is a warning light, not a measurement.
+The limits below were set by looking at eight thighs and arms (CT, MR, PET) and one brain (three MR contrasts). On
+other motions and other wrong pairs of the same patients ``benchmarks/certificate.py`` found, of 25 right registrations,
+20 accepted and 5 to review (one more patient, whose scans do not fit, rejected); of 19 wrong ones (other patients,
+mirrored images) all 19 rejected; of 19 pairs shifted out of place by 6 mm (MR) or 15 mm (PET), one accepted. These are
+few, and no strangers to the limits: a verdict is a warning light, not a measurement.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ LIMITS = (
     Limit("rival_mm", 5.0, 15.0, "another pose {:.1f} mm away scores nearly as well", True),
     Limit("halves_mm", 3.0, 8.0, "halves of the field taken alone disagree by {:.1f} mm", True),
     Limit("inverse_mm", 3.0, 8.0, "the search run backwards ends {:.1f} mm away", True),
-    Limit("overlap", 0.6, 0.25, "only {:.0%} of the smaller field lies inside the other"),
+    Limit("overlap", 0.85, 0.45, "only {:.0%} of the smaller field lies inside the other"),
     Limit("rotation_deg", 30.0, 75.0, "a turn of {:.0f} degrees is unusual between two scans"),
 )
 _MOVED = Limit("moved_mm", 2.0, 8.0, "the best fit lies {:.1f} mm from where the headers put the images", True)
