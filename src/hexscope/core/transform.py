@@ -21,25 +21,29 @@ Verdict = Literal["accept", "review", "reject"]
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far to trust a registration: a verdict, a score in 0..1, the reasons, and the evidence as numbers."""
+    """How far to trust a registration: a verdict, a score in 0..1, the reasons (in Chinese too), and the evidence."""
 
     verdict: Verdict
     score: float
     reasons: tuple[str, ...]
     evidence: tuple[tuple[str, float], ...] = ()
+    reasons_zh: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
             "verdict": self.verdict,
             "score": round(self.score, 4),
             "reasons": list(self.reasons),
+            "reasons_zh": list(self.reasons_zh),
             "evidence": {name: round(value, 5) for name, value in self.evidence},
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Certificate:
         evidence = tuple((str(k), float(v)) for k, v in data.get("evidence", {}).items())
-        return cls(data["verdict"], float(data["score"]), tuple(data["reasons"]), evidence)
+        return cls(
+            data["verdict"], float(data["score"]), tuple(data["reasons"]), evidence, tuple(data.get("reasons_zh", ()))
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,12 @@ def _join(pair: Pair, fixed: Case, moving: Case, leader: Registration | None, pl
 
 def _found(pair: Pair, fixed: Image, moving: Image, leader: Registration | None) -> Transform:
     if pair.same_frame:
-        return check(fixed, moving)
+        checked = check(fixed, moving)
+        if checked.certificate is None or checked.certificate.verdict != "reject":
+            return checked
+        found = register(fixed, moving)
+        sure = found.certificate is not None and found.certificate.verdict == "accept"
+        return found if sure else checked  # moved only where the better place is certain
     if leader is None or not leader.usable:
         return register(fixed, moving)
     # The transform of another image of this frame brings this one along; whether it fits is judged on this one.

@@ -196,7 +196,7 @@ def fused_pictures(fixed: Case, moving: Case, pair: Registration) -> tuple[Pictu
     if fixed.image is None or moving.image is None:
         return ()
     at = pair.transform.points(_interesting(moving, moving.image))
-    through = None if pair.same_frame else pair.transform
+    through = pair.transform if pair.moved else None
     place = ", ".join(f"{v:.0f}" for v in at)
     verdict = pair.transform.certificate.verdict if pair.transform.certificate else "unchecked"
     over, base = moving.image, fixed.image

@@ -36,6 +36,11 @@ class Registration:
     file: str | None = None
 
     @property
+    def moved(self) -> bool:
+        """Was the image moved from where its header puts it?"""
+        return self.transform.kind != "identity"
+
+    @property
     def usable(self) -> bool:
         certificate = self.transform.certificate
         return certificate is not None and certificate.verdict != "reject"
@@ -48,6 +53,7 @@ class Registration:
             "fixed_series": self.fixed,
             "moving_series": self.moving,
             "same_frame": self.same_frame,
+            "moved": self.moved,
             "via": None if self.via is None else names[self.via],
             "kind": self.transform.kind,
             "matrix_lps": self.transform.inverse.matrix.tolist(),

@@ -118,8 +118,8 @@ def _pair_decision(key: str, same: bool, via: str | None) -> Decision:
         return Decision(
             key,
             "checked",
-            "it shares the frame of reference of the reference image: checked, not moved",
-            "与参考图像共用坐标系：只核查，不移动",
+            "it shares the frame of reference of the reference image: checked, and moved only if it must be",
+            "与参考图像共用坐标系：先核查，非必要不移动",
         )
     if via is not None:
         return Decision(

@@ -68,6 +68,7 @@ class Limit:
     good: float
     bad: float
     says: str
+    says_zh: str
     is_length: bool = False
 
     def trust(self, evidence: Evidence) -> float:
@@ -75,21 +76,78 @@ class Limit:
         value = float(getattr(evidence, self.name))
         return min(1.0, max(0.0, (self.bad * scale - value) / ((self.bad - self.good) * scale)))
 
-    def reason(self, evidence: Evidence) -> str:
-        return self.says.format(float(getattr(evidence, self.name)))
+    def reason(self, evidence: Evidence) -> tuple[str, str]:
+        """What the evidence says, in English and Chinese."""
+        value = float(getattr(evidence, self.name))
+        return self.says.format(value), self.says_zh.format(value)
 
 
 LIMITS = (
-    Limit("score", 0.015, 0.003, "the two images tell next to nothing about each other (NMI − 1 = {:.3f})"),
-    Limit("elsewhere", 0.80, 1.0, "poses put wrong on purpose reach {:.0%} of the score"),
-    Limit("mirrored", 0.97, 1.03, "the image mirrored left to right reaches {:.1%} of the score"),
-    Limit("rival_mm", 5.0, 15.0, "another pose {:.1f} mm away scores nearly as well", True),
-    Limit("halves_mm", 3.0, 8.0, "halves of the field taken alone disagree by {:.1f} mm", True),
-    Limit("inverse_mm", 3.0, 8.0, "the search run backwards ends {:.1f} mm away", True),
-    Limit("overlap", 0.85, 0.45, "only {:.0%} of the smaller field lies inside the other"),
-    Limit("rotation_deg", 30.0, 75.0, "a turn of {:.0f} degrees is unusual between two scans"),
+    Limit(
+        "score",
+        0.015,
+        0.003,
+        "the two images tell next to nothing about each other (NMI − 1 = {:.3f})",
+        "两幅图像之间几乎没有共同信息（NMI − 1 = {:.3f}）",
+    ),
+    Limit(
+        "elsewhere",
+        0.80,
+        1.0,
+        "poses put wrong on purpose reach {:.0%} of the score",
+        "故意放错的位置也达到得分的 {:.0%}",
+    ),
+    Limit(
+        "mirrored",
+        0.97,
+        1.03,
+        "the image mirrored left to right reaches {:.1%} of the score",
+        "左右镜像后的图像达到得分的 {:.1%}",
+    ),
+    Limit(
+        "rival_mm",
+        5.0,
+        15.0,
+        "another pose {:.1f} mm away scores nearly as well",
+        "另一个相距 {:.1f} mm 的位置得分几乎一样高",
+        True,
+    ),
+    Limit(
+        "halves_mm",
+        3.0,
+        8.0,
+        "halves of the field taken alone disagree by {:.1f} mm",
+        "只用一半视野时结果相差 {:.1f} mm",
+        True,
+    ),
+    Limit("inverse_mm", 3.0, 8.0, "the search run backwards ends {:.1f} mm away", "反向搜索的终点偏离 {:.1f} mm", True),
+    Limit(
+        "overlap",
+        0.85,
+        0.45,
+        "only {:.0%} of the smaller field lies inside the other",
+        "较小视野只有 {:.0%} 落在另一视野之内",
+    ),
+    Limit(
+        "rotation_deg",
+        30.0,
+        75.0,
+        "a turn of {:.0f} degrees is unusual between two scans",
+        "两次扫描之间旋转 {:.0f} 度并不常见",
+    ),
 )
-_MOVED = Limit("moved_mm", 2.0, 8.0, "the best fit lies {:.1f} mm from where the headers put the images", True)
+_MOVED = Limit(
+    "moved_mm",
+    2.0,
+    8.0,
+    "the best fit lies {:.1f} mm from where the headers put the images",
+    "最佳拟合与头文件所给位置相差 {:.1f} mm",
+    True,
+)
+_FINE = (
+    "starts, halves of the field and the search backwards agree; wrong poses score clearly less",
+    "不同起点、半个视野与反向搜索的结果一致；放错的位置得分明显更低",
+)
 
 
 def certify(evidence: Evidence) -> Certificate:
@@ -101,11 +159,12 @@ def certify(evidence: Evidence) -> Certificate:
     trusts = [(limit, limit.trust(evidence)) for limit in LIMITS]
     found = math.prod(trust for _, trust in trusts)
     reasons = [limit.reason(evidence) for limit, trust in trusts if trust < 1.0]
-    if evidence.moved_mm is None:
-        fine = "starts, halves of the field and the search backwards agree; wrong poses score clearly less"
-        return Certificate(_verdict(found), found, tuple(reasons) or (fine,), evidence.as_pairs())
-    verdict, score = _in_place(found, _MOVED.trust(evidence))
-    return Certificate(verdict, score, (_MOVED.reason(evidence), *reasons), evidence.as_pairs())
+    verdict, score = _verdict(found), found
+    if evidence.moved_mm is not None:
+        verdict, score = _in_place(found, _MOVED.trust(evidence))
+        reasons.insert(0, _MOVED.reason(evidence))
+    english, chinese = zip(*(reasons or [_FINE]), strict=True)
+    return Certificate(verdict, score, english, evidence.as_pairs(), chinese)
 
 
 def _verdict(score: float) -> Verdict:
