@@ -136,11 +136,11 @@ def _group(number: int, finding: Finding, source: Image, headers: Sequence[Datas
 def _segment_of(finding: Finding, outlines: Dataset | None) -> Any:
     import highdicom as hd
 
-    numbers = [] if outlines is None else [int(s.SegmentNumber) for s in outlines.SegmentSequence]
-    if finding.label not in numbers:
+    if outlines is None or finding.label not in [int(s.SegmentNumber) for s in outlines.SegmentSequence]:
         return None
-    segmentation = hd.seg.Segmentation.from_dataset(outlines, copy=False)
-    return hd.sr.ReferencedSegment.from_segmentation(segmentation, finding.label)
+    series = hd.sr.SourceSeriesForSegmentation(str(outlines.ReferencedSeriesSequence[0].SeriesInstanceUID))
+    instance = str(outlines.SOPClassUID), str(outlines.SOPInstanceUID)
+    return hd.sr.ReferencedSegment(*instance, finding.label, source_series=series)
 
 
 def _nearest(finding: Finding, source: Image, headers: Sequence[Dataset]) -> Dataset:
