@@ -2,7 +2,7 @@
 
     python benchmarks/acceptance.py [--data FOLDER]
 
-FOLDER holds the sets pet-ct-mr-sarcoma, pet-headneck-dicom and path-slides, us-breast, xray-chest (see docs/data.md).
+FOLDER holds the sets pet-ct-mr-sarcoma, pet-headneck-dicom and path-slides, us-breast, xray-chest.
 Rows whose set is absent are left out and said so. Registration has a benchmark of its own.
 """
 

@@ -15,7 +15,7 @@ from hexscope.core.image import Study as StudySet
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import How
 from hexscope.core.transform import Transform
-from hexscope.errors import HexscopeError, QuantityError
+from hexscope.errors import HexscopeError, NoModelError, QuantityError
 from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
 from hexscope.io.writing import save
 from hexscope.modality import named, of_code
@@ -45,9 +45,11 @@ def info(path: str | Path, *, progress: Progress | None = None) -> Inventory:
 
 def audit(path: str | Path, *, progress: Progress | None = None) -> tuple[Audited, ...]:
     """Every series and stray file with its verdict (ok, repaired, refused, ignored) and faults; pixels are read."""
-    from hexscope.study.audit import audit_inventory
+    from hexscope.study.audit import audit_series
 
-    return audit_inventory(inventory(path, progress=progress)).items
+    found = inventory(path, progress=progress)
+    judged = (audit_series(series, found)[0] for series in found.series)  # one at a time: nothing is kept
+    return (*judged, *found.others)
 
 
 def guide(modality: str | None = None, language: str = "en") -> str:
@@ -156,6 +158,7 @@ def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
     """
     from hexscope.segment import segment as run
 
+    _require_modality(image)
     return run(_in_suv(image), what)
 
 
@@ -166,7 +169,17 @@ def detect(image: Image, **options: Any) -> Findings:
     """
     from hexscope.detect import detect as run
 
+    _require_modality(image)
     return run(_in_suv(image), **options)
+
+
+def _require_modality(image: Image) -> None:
+    """NoModelError for a file that does not say what it is, with the way to say it."""
+    if image.modality == "OT":
+        raise NoModelError(
+            f"{image.name or 'this image'} does not say what modality it is, so no rule fits. If you know, declare it: "
+            'read(path, kind="CT:HU"), or --as CT:HU, PT:SUVbw, MR, US, XR, SM'
+        )
 
 
 def _in_suv(image: Image) -> Image:

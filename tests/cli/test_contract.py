@@ -146,6 +146,53 @@ def test_no_fitting_model_exits_4(run: Any, phantom_study: Path) -> None:
     assert code == 4 and value["error"]["kind"] == "NoModelError"
 
 
+def test_a_silent_file_is_declared_not_guessed(run: Any, phantom_study: Path, tmp_path: Path) -> None:
+    """A NIfTI of another program names no modality: refused with the way to say it, then taken at the user's word."""
+    ct = hx.read(phantom_study / "study" / "ct")
+    foreign = sitk.GetImageFromArray(ct.array)
+    foreign.SetSpacing((1.5, 1.5, 3.0))
+    sitk.WriteImage(foreign, str(tmp_path / "ct.nii.gz"))
+    code, value = run("segment", tmp_path / "ct.nii.gz", "--what", "bone", "-o", tmp_path / "m.nii.gz")
+    assert code == 4 and "--as CT:HU" in value["error"]["message"]
+    code, value = run("segment", tmp_path / "ct.nii.gz", "--as", "CT:HU", "--what", "bone", "-o", tmp_path / "m.nii.gz")
+    assert code == 0 and value["labels"][0]["volume_ml"] > 100
+    code, value = run("convert", phantom_study / "study" / "ct", "--as", "MR", "-o", tmp_path / "n.nii.gz")
+    assert code == 2 and "says that it is CT" in value["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "code"),
+    [
+        (lambda image: image.SetSpacing((1.0, 1.0, 1.0)), None),
+        (lambda image: image.__setitem__((1, 2, 3), float("nan")), "value.not_finite"),
+    ],
+    ids=["sound", "nan"],
+)
+def test_bad_values_are_told(run: Any, tmp_path: Path, break_it: Any, code: str | None) -> None:
+    image = sitk.Image([11, 7, 5], sitk.sitkFloat32)
+    break_it(image)
+    sitk.WriteImage(image, str(tmp_path / "x.nii"))
+    _, value = run("audit", tmp_path / "x.nii")
+    codes = [f["code"] for f in value["items"][0]["faults"]]
+    assert (code in codes) if code else not codes or codes == ["geometry.no_position"]
+
+
+def test_zero_spacing_and_claimed_size_are_refused(run: Any, tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.Image([11, 7, 5], sitk.sitkInt16), str(tmp_path / "x.nii"))
+    sound = (tmp_path / "x.nii").read_bytes()
+    zero = bytearray(sound)
+    zero[80:84] = np.float32(0).tobytes()  # pixdim[1]
+    zero[252:256] = np.array([0, 0], "<i2").tobytes()  # no qform, no sform: the spacing is all there is
+    (tmp_path / "zero.nii").write_bytes(bytes(zero))
+    huge = bytearray(sound)
+    huge[42:48] = np.array([2000, 2000, 2000], "<i2").tobytes()
+    (tmp_path / "huge.nii").write_bytes(bytes(huge))
+    for name, code in (("zero.nii", "geometry.zero_spacing"), ("huge.nii", "file.truncated")):
+        status, value = run("convert", tmp_path / name, "-o", tmp_path / "out.nrrd")
+        assert status == 3 and value["error"]["code"] == code, value
+        assert not (tmp_path / "out.nrrd").exists()
+
+
 def test_uncalibrated_images_measure_in_pixels(run: Any, tmp_path: Path) -> None:
     mask = np.zeros((70, 110), np.uint8)
     mask[10:31, 20:60] = 1
@@ -196,7 +243,8 @@ def test_every_message_has_chinese() -> None:
     text = "".join(p.read_text() for p in Path(room.__file__).parent.glob("*.py"))
     text += (Path(room.__file__).parents[1] / "study" / "run.py").read_text()
     text += (Path(room.__file__).parents[1] / "study" / "join.py").read_text()
-    said = re.findall(r'(?:\bt|say|tell|counter|tr)\(\s*"([^"]+)"', text)
+    text += "".join(p.read_text() for p in (Path(room.__file__).parents[1] / "register").glob("*.py"))
+    said = re.findall(r'(?:\bt|say|tell|counter|tr|progress)\(\s*"([^"]+)"', text)
     said += re.findall(r'command\(\s*"\w+", [\w.]+, "([^"]+)"', text)
     missing = sorted({s for s in said if s not in ZH})
     assert not missing

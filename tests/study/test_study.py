@@ -152,6 +152,29 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert not result.cases and result.report.exists()
 
 
+def test_silent_files_are_declared_by_pattern(tmp_path: Path, phantom_study: Path) -> None:
+    """NIfTI files of another program: --as says what they are, --one-patient that they belong together."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, role in (("CT_image", "ct"), ("PET_image", "pet")):
+        image = hx.read(phantom_study / "study" / role)
+        image = hx.quantify(image, "SUVbw") if role == "pet" else image
+        bare = hx.Image.from_array(image.array, hx.Grid(image.grid.shape, image.grid.affine))
+        hx.save(bare, folder / f"{name}.nii.gz")
+    mask = hx.segment(hx.read(phantom_study / "study" / "ct"), ["bone"])
+    bare = hx.Image.from_array(mask.of("bone").astype(np.uint8), hx.Grid(mask.grid.shape, mask.grid.affine))
+    hx.save(bare, folder / "CT_mask.nii.gz")
+    kinds = {"CT_im*": "CT:HU", "PET_im*": "PT:SUVbw", "*mask*": "mask"}
+    result = hx.study(folder, tmp_path / "out", kinds=kinds, one_patient=True)
+    assert {c.name: c.row["modality"] for c in result.cases if c.image is not None} == {
+        "CT_image.nii.gz": "CT",
+        "PET_image.nii.gz": "PT",
+    }
+    assert len(result.registrations) == 1 and len(result.findings()) >= 5
+    drawn = next(c for c in result.cases if c.mask is not None)
+    assert drawn.drawn_on == "CT_image.nii.gz" and drawn.measures[0]["mean"] > 200
+
+
 def test_a_real_patient(shared_data: Path, tmp_path: Path) -> None:
     """PET, CT and MR of one patient with contours, as exported."""
     result = hx.study(shared_data / "pet-ct-mr-sarcoma" / "dicom" / "STS_001", tmp_path / "out")

@@ -17,13 +17,16 @@ def study(options: Namespace, console: Console) -> int:
         resume=options.resume,
         one_patient=options.one_patient,
         liver=None if options.liver is None else liver(options.liver),
-        tell=console.say,
-        counter=console.counter,
+        kinds=dict(options.kinds or ()),
+        listener=console,
         language=console.language,
     )
     value = result.as_json()
     console.result(value, _study_lines(value, console))
-    return 0 if value["series"] else 3
+    if not value["series"]:
+        console.say("no image was found in {folder}", folder=options.folder)
+        return 3
+    return 0
 
 
 def _study_lines(value: dict[str, Any], console: Console) -> list[str]:
@@ -52,8 +55,6 @@ def phantom(options: Namespace, console: Console) -> int:
 
 
 def demo(options: Namespace, console: Console) -> int:
-    value = hx.demo(
-        options.out, seed=options.seed, tell=console.say, counter=console.counter, language=console.language
-    )
+    value = hx.demo(options.out, seed=options.seed, listener=console, language=console.language)
     console.result(value, [*_study_lines(dict(value), console), "", *value["comparison"]["lines"]])
     return 0 if value["comparison"]["passed"] else 3

@@ -54,6 +54,14 @@ def names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def pattern(text: str) -> tuple[str, str]:
+    """``PATTERN=KIND``."""
+    name, equals, kind = text.partition("=")
+    if not (name and equals and kind):
+        raise argparse.ArgumentTypeError(f"declare files as PATTERN=MODALITY[:QUANTITY] or PATTERN=mask; got {text!r}")
+    return name, kind
+
+
 def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
     sub.add_argument(name, metavar=name.upper(), help=t("file, folder of one series, or PATH#SERIES"), **more)
 
@@ -147,6 +155,14 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
         "--one-patient", action="store_true", help=t("all images are of one patient (files without names)")
     )
     sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+    sub.add_argument(
+        "--as",
+        dest="kinds",
+        action="append",
+        type=pattern,
+        metavar="PATTERN=MODALITY[:QUANTITY]",
+        help=t("what files are that do not say: e.g. 'CT*=CT:HU', 'PET*=PT:SUVbw', '*mask*=mask'"),
+    )
     sub = command("phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth")
     sub.add_argument("-o", "--out", required=True, metavar="DIR")
     sub.add_argument("--seed", type=int, default=0)

@@ -85,5 +85,11 @@ ZH = {
     "looking for candidates in {name}": "在 {name} 中寻找候选",
     "writing the report": "生成报告",
     "report: {path}": "报告：{path}",
+    "comparing many starts": "比较多个起点",
+    "climbing from the best of them": "从最好的几个起点出发优化",
+    "climbing to the end": "最终优化",
+    "gathering evidence on the registration": "收集配准的证据",
+    "no image was found in {folder}": "在 {folder} 中没有找到图像",
+    "what files are that do not say: e.g. 'CT*=CT:HU', 'PET*=PT:SUVbw', '*mask*=mask'": "声明未写明的文件，如 'CT*=CT:HU'、'PET*=PT:SUVbw'、'*mask*=mask'",
     "writing the digital patient": "生成数字病人",
 }  # fmt: skip

@@ -182,10 +182,10 @@ def read(
     image = open_series(series, even=even)
     if spacing_mm is not None:
         image = image.calibrated(spacing_mm)
-    return image if kind is None else _declared(image, kind)
+    return image if kind is None else declared(image, kind)
 
 
-def _declared(image: Image, kind: str) -> Image:
+def declared(image: Image, kind: str) -> Image:
     """The image with the modality and quantity that the user vouches for."""
     code, _, quantity = kind.partition(":")
     modality = named(code)

@@ -94,16 +94,16 @@ def ladder(fixed: Level, moving: Level, seed: int) -> Ladder:
 def find(rungs: Ladder, *, affine: bool, progress: Progress | None = None) -> list[Pose]:
     """The poses the search ended in, best first; the first was followed to the finest stage."""
     tell = progress or (lambda _: None)
-    tell(f"comparing {_STARTS} of many starts")
+    tell("comparing many starts")
     coarse, middle, _ = rungs.rungs
     poses = guesses(coarse.template, coarse.similarity.scene)
     starts = best_starts(coarse.similarity, poses, _STARTS, 2 * coarse.resolution_mm, rungs.probes)
     for rung in (coarse, middle):
-        tell(f"climbing from {len(starts)} poses at {rung.resolution_mm:.1f} mm")
+        tell("climbing from the best of them")
         climbed = sorted((rung.climb(m) for m in starts), key=lambda p: -p.score)
         ended = distinct(climbed, rung.stage.keep, rung.resolution_mm, rungs.probes)
         starts = [p.matrix for p in ended]
-    tell(f"climbing to the end at {rungs.finest.resolution_mm:.1f} mm")
+    tell("climbing to the end")
     final = sorted((rungs.finest.climb(m) for m in starts), key=lambda p: -p.score)
     if affine:
         final[0] = rungs.finest.climb(middle.climb(final[0].matrix, affine=True).matrix, affine=True)

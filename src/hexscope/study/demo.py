@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hexscope.io.files import atomic_write
 from hexscope.io.samples import shipped_files
 from hexscope.phantom import write_phantom
 from hexscope.study.result import StudyResult
-from hexscope.study.run import study
+from hexscope.study.run import NOBODY, Listener, study
 
 #: What the demo promises.
 MOST_REGISTRATION_ERROR_MM = 3.0
@@ -45,8 +45,7 @@ def demo(
     out: Path,
     *,
     seed: int = 0,
-    tell: Callable[..., object] = lambda message, **values: None,
-    counter: Callable[[str], Any] | None = None,
+    listener: Listener = NOBODY,
     language: str = "en",
 ) -> Mapping[str, Any]:
     """Write the phantom to ``out``, study it into ``out``/report, compare; gives the study's JSON and ``comparison``.
@@ -55,13 +54,13 @@ def demo(
     files that pydicom ships; they are read and audited with the rest and not held against any truth.
     """
     started = time.perf_counter()
-    tell("writing the digital patient")
+    listener.say("writing the digital patient")
     made = write_phantom(out, seed=seed)
     real = made.folder / _REAL
     real.mkdir(exist_ok=True)
     for file in shipped_files():
         shutil.copyfile(file, real / file.name)
-    result = study(made.folder, out / "report", tell=tell, counter=counter, language=language)
+    result = study(made.folder, out / "report", listener=listener, language=language)
     truth = json.loads(made.truth.read_text(encoding="utf-8"))
     checks = compare(result, truth, made.folder)
     checks += _costs(time.perf_counter() - started)

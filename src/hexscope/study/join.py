@@ -12,11 +12,11 @@ from hexscope.study.result import Case, Registration
 from hexscope.study.roles import Pair, Plan
 from hexscope.study.workplace import Workplace, fingerprint
 
-Say = Callable[..., object]
+Tell = Callable[..., object]
 
 
 def join_pairs(
-    plan: Plan, cases: Mapping[str, Case], place: Workplace, say: Say
+    plan: Plan, cases: Mapping[str, Case], place: Workplace, tell: Tell
 ) -> tuple[tuple[Registration, ...], dict[str, str]]:
     """One `Registration` a pair, in the order of the plan; and, by moving series, what failed."""
     made: dict[str, Registration] = {}
@@ -24,7 +24,7 @@ def join_pairs(
     for pair in plan.pairs:
         fixed, moving = cases[pair.fixed], cases[pair.moving]
         word = "checking {moving} against {fixed}" if pair.same_frame else "registering {moving} onto {fixed}"
-        say(word, moving=moving.title, fixed=fixed.title)
+        tell(word, moving=moving.title, fixed=fixed.title)
         try:
             made[pair.moving] = _join(pair, fixed, moving, made.get(pair.via or ""), place)
         except Exception as error:  # a pair that fails is told; the others go on

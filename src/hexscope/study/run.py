@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from hexscope import __version__
-from hexscope.core.image import Image
-from hexscope.io.reading import inventory
-from hexscope.io.series import Inventory
+from hexscope.core.image import Image, Mask
+from hexscope.io.reading import Progress, inventory
+from hexscope.io.series import Inventory, Series
 from hexscope.study.audit import Audit, audit_inventory
-from hexscope.study.join import join_pairs
+from hexscope.study.join import Tell, join_pairs
 from hexscope.study.outputs import write_outputs
 from hexscope.study.pictures import case_pictures, fused_pictures
 from hexscope.study.report import write_report
@@ -22,11 +23,27 @@ from hexscope.study.roles import Plan, plan_study
 from hexscope.study.tasks import Liver, find_candidates, find_structures, in_working_quantity, measure_drawn
 from hexscope.study.workplace import Workplace
 
-Say = Callable[..., object]
+
+class Listener(Protocol):
+    """Somebody who wants to hear how a study goes: the command line's console, say."""
+
+    def say(self, message: str, **values: Any) -> None:
+        """A message in English; ``values`` fill its braces."""
+
+    def counter(self, what: str) -> Progress:
+        """A callback (done, total) for long counts."""
 
 
-def _silent(message: str, **values: Any) -> None:
-    """Says nothing: the default when nobody listens."""
+class _Nobody:
+    """Hears nothing."""
+
+    def say(self, message: str, **values: Any) -> None: ...
+
+    def counter(self, what: str) -> Progress:
+        return lambda done, total: None
+
+
+NOBODY: Listener = _Nobody()
 
 
 class _Clock:
@@ -49,27 +66,29 @@ def study(
     resume: bool = False,
     one_patient: bool = False,
     liver: Liver = None,
-    tell: Say = _silent,
-    counter: Callable[[str], Any] | None = None,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+    listener: Listener = NOBODY,
     language: str = "en",
 ) -> StudyResult:
     """Study ``folder`` into ``out``: sort, audit, true units, roles, register, fuse, segment, detect, measure, report.
 
     resume       use again what an interrupted run of the same files left
     one_patient  join images that name no patient as if they were of one
+    kinds        what files are that do not say, by a pattern of their name: {"CT*": "CT:HU", "*mask*": "mask"}
     liver        Sphere or Mask for the liver-based PET threshold
-    tell         called with a message and its values at each stage; ``counter(what)`` gives a (done, total) callback
+    listener     is told each stage
     language     the language that the report opens in; it holds both
 
     One bad file, series or step never stops the others: its fault or problem stands in the result.
     """
     clock = _Clock()
+    tell = listener.say
     with Workplace(out, resume=resume) as place:
         tell("sorting {folder}", folder=folder)
-        found = inventory(folder, progress=counter("reading headers") if counter else None)
+        found = inventory(folder, progress=listener.counter("reading headers"))
         clock.lap("sort")
         tell("auditing {n} series", n=len(found.series))
-        audit = audit_inventory(found)
+        audit = audit_inventory(found, kinds=kinds)
         clock.lap("audit")
         tell("true units")
         cases = [in_working_quantity(c) for c in _cases(found, audit)]
@@ -102,16 +121,24 @@ def study(
 def _cases(found: Inventory, audit: Audit) -> list[Case]:
     cases = []
     for number, (series, audited) in enumerate(zip(found.series, audit.items, strict=False), start=1):
-        row = series.as_json(number)
+        image, mask = audit.images.get(series.id), audit.masks.get(series.id)
+        kind = series.kind if mask is None else "mask"
+        row = {**series.as_json(number), "kind": kind}
+        if image is not None:
+            row["modality"] = image.modality  # as declared, where the file does not say
         name = series.description or Path(series.files[0]).name
-        drawn_on = next((s.id for s in found.series if s.id in series.references), None)
-        cases.append(
-            Case(
-                series.id, number, name, series.kind, audited, row,
-                audit.images.get(series.id), audit.masks.get(series.id), drawn_on,
-            )
-        )  # fmt: skip
+        drawn_on = None if mask is None else _drawn_on(series, mask, audit)
+        cases.append(Case(series.id, number, name, kind, audited, row, image, mask, drawn_on))
     return cases
+
+
+def _drawn_on(series: Series, mask: Mask, audit: Audit) -> str | None:
+    """The image that a mask belongs to: the one it names, else one on its very grid."""
+    named = next((i for i in series.references if i in audit.images), None)
+    if named is not None:
+        return named
+    placed = {i: image for i, image in audit.images.items() if image.is_volume}
+    return next((i for i, image in placed.items() if image.grid.same_as(mask.grid)), None)
 
 
 def _images(cases: list[Case]) -> dict[str, Image]:
@@ -124,13 +151,13 @@ def _with_roles(cases: list[Case], one_patient: bool) -> tuple[Plan, list[Case]]
     return plan, [replace(c, role=roles.get(c.id, "mask" if c.mask is not None else c.audited.verdict)) for c in cases]
 
 
-def _joined(plan: Plan, cases: list[Case], place: Workplace, tell: Say) -> tuple[tuple[Registration, ...], list[Case]]:
+def _joined(plan: Plan, cases: list[Case], place: Workplace, tell: Tell) -> tuple[tuple[Registration, ...], list[Case]]:
     joined, failed = join_pairs(plan, {c.id: c for c in cases}, place, tell)
     told = [replace(c, problems=(*c.problems, failed[c.id])) if c.id in failed else c for c in cases]
     return joined, told
 
 
-def _with_tasks(cases: list[Case], liver: Liver, tell: Say) -> list[Case]:
+def _with_tasks(cases: list[Case], liver: Liver, tell: Tell) -> list[Case]:
     images = _images(cases)
     out = []
     for case in cases:
