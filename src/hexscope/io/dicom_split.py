@@ -239,7 +239,7 @@ def _are_equal(place: Sequence[Frame]) -> bool:
 
 def _without_copies(part: Part, taken: Sequence[Sequence[Frame]]) -> Part:
     copies = [f for place in taken for f in place[1:]]
-    told = f"{len(copies)} copies were left out: {copies[0].header.path.name}" + (" …" if len(copies) > 1 else "")
+    told = f"copies left out: {len(copies)}, {copies[0].header.path.name}" + (" …" if len(copies) > 1 else "")
     return replace(
         part,
         frames=tuple(p[0] for p in taken),
