@@ -22,6 +22,9 @@ REFUSED_COSINES = 2e-3
 #: Jitter of positions that still counts as even: the larger of the two.
 JITTER_MM = 0.01
 JITTER_SHARE = 0.01
+#: Positions written with one decimal at most may lie this far off, mm, but no further than this share of the step.
+ROUNDED_MM = 0.1
+ROUNDED_SHARE = 0.1
 #: Evening out never makes steps finer than this share of the median step.
 _FINEST_SHARE = 0.25
 
@@ -98,28 +101,43 @@ class Stack:
     evening: Evening | None = None
 
 
-def tolerance_mm(step: float) -> float:
-    """How far a position may lie off its even place."""
-    return max(JITTER_MM, JITTER_SHARE * abs(step))
+def tolerance_mm(step: float, positions: Array | None = None) -> float:
+    """How far a position may lie off its even place; further where the header rounded ``positions``."""
+    strict = max(JITTER_MM, JITTER_SHARE * abs(step))
+    if positions is None or np.abs(positions * 10 - np.round(positions * 10)).max() > 1e-6:
+        return strict
+    return max(strict, min(ROUNDED_MM, ROUNDED_SHARE * abs(step)))
+
+
+def in_order(frames: Sequence[Frame], plane: Plane) -> tuple[Frame, ...]:
+    """Frames by their place along the normal, growing."""
+    heights = np.array([f.position for f in frames], dtype=np.float64) @ plane.normal
+    return tuple(frames[i] for i in np.argsort(heights, kind="stable"))
 
 
 def stack_of(frames: Sequence[Frame], plane: Plane, frame_of_reference: str | None) -> Stack:
     """Order at least two frames of one plane by their place along its normal, and judge their steps."""
-    positions = np.array([f.position for f in frames], dtype=np.float64)
-    order = np.argsort(positions @ plane.normal, kind="stable")
-    positions = positions[order]
-    ordered = tuple(frames[i] for i in order)
+    ordered = in_order(frames, plane)
+    positions = np.array([f.position for f in ordered], dtype=np.float64)
     step = (positions[-1] - positions[0]) / (len(frames) - 1)
     line = positions[0] + np.arange(len(frames))[:, None] * step
     rise = float(step @ plane.normal)
     shape = ordered[0].stored.shape[:2]
-    if np.abs(positions - line).max() > tolerance_mm(rise):
+    off = float(np.abs(positions - line).max())
+    if off > tolerance_mm(rise, positions):
         fault = _unevenness(positions, plane, ordered)
         evening = _evening(positions, plane, shape, frame_of_reference)
         return Stack(ordered, None, (fault,), evening)
     grid = grid_of(positions[0], step, plane, (len(frames), *shape), frame_of_reference)
-    faults = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
-    return Stack(ordered, grid, faults)
+    tilt = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
+    return Stack(ordered, grid, (*_rounding(off, rise), *tilt))
+
+
+def _rounding(off: float, rise: float) -> tuple[Fault, ...]:
+    if off <= tolerance_mm(rise):
+        return ()
+    told = f"ImagePositionPatient, written with one decimal, lies up to {off:.3f} mm off steps of {rise:.4g} mm"
+    return (Fault("geometry.rounded_positions", told),)
 
 
 def grid_of(origin: Array, step: Array, plane: Plane, shape: tuple[int, ...], frame: str | None) -> Grid:
