@@ -129,6 +129,39 @@ def test_parallel_stacks_of_one_object_are_parted(tmp_path: Path) -> None:
         np.testing.assert_allclose(series.grid.to_world((0, 0, 0)), ORIGIN + NORMAL * 1.25 * s, atol=1e-9)
 
 
+def nuclear(path: Path, array: np.ndarray, kind: str, **tags: Any) -> Path:
+    cosines = [*ROW.tolist(), *COLUMN.tolist()]
+    detector = item(ImagePositionPatient=ORIGIN.tolist(), ImageOrientationPatient=cosines)
+    words = {"ImageType": ["ORIGINAL", "PRIMARY", kind, "EMISSION"], "SpacingBetweenSlices": -STEP, **tags}
+    ds = dataset("1.2.840.10008.5.1.4.1.1.20", "NM")
+    ds.DetectorInformationSequence = Items([detector])
+    return save(ds, path, **pixel_tags(array), PixelSpacing=list(SPACING), **words)
+
+
+def test_reconstructed_nuclear_planes_lie_along_the_signed_spacing(tmp_path: Path) -> None:
+    nuclear(tmp_path / "a", stack(), "RECON TOMO")
+    image = only(tmp_path).load()
+    np.testing.assert_array_equal(image.array, stack()[::-1])
+    np.testing.assert_allclose(image.grid.to_world((4, 0, 0)), ORIGIN, atol=1e-9)
+
+
+def test_gated_nuclear_planes_are_counted_by_slice_and_slot(tmp_path: Path) -> None:
+    array = np.concatenate([stack() + 100 * t for t in range(3)])
+    slices, slots = np.tile(np.arange(1, 6), 3), np.repeat(np.arange(1, 4), 5)
+    mixed = np.random.default_rng(5).permutation(15)
+    vectors = {"SliceVector": slices[mixed].tolist(), "TimeSlotVector": slots[mixed].tolist()}
+    nuclear(tmp_path / "a", array[mixed], "RECON GATED TOMO", **vectors)
+    series = only(tmp_path)
+    assert series.shape == (3, 5, 7, 11)
+    np.testing.assert_array_equal(series.load().array, [stack()[::-1] + 100 * t for t in range(3)])
+
+
+def test_projections_of_a_camera_are_no_slices(tmp_path: Path) -> None:
+    nuclear(tmp_path / "a", stack(), "TOMO")
+    series = only(tmp_path)
+    assert series.axes == ("t", "y", "x") and series.grid.affine is None
+
+
 def test_a_region_of_one_frame_is_read_alone(tmp_path: Path) -> None:
     enhanced(tmp_path / "a", stack(), [frame(STEP * k) for k in range(5)])
     image = only(tmp_path).load()

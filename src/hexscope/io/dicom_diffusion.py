@@ -43,8 +43,13 @@ def direction(frame: Frame) -> tuple[float, ...] | None:
     if len(siemens) == 3:
         return siemens
     group, creator, elements = _GE_DIRECTION
-    parts = [_private(frame, group, creator, element) for element in elements]
-    return tuple(p[0] for p in parts) if all(parts) else None
+    parts: list[float] = []
+    for element in elements:
+        value = _private(frame, group, creator, element)
+        if not value:
+            return None
+        parts.append(value[0])
+    return tuple(parts)
 
 
 def _private(frame: Frame, group: int, creator: str, element: int) -> tuple[float, ...]:

@@ -163,15 +163,17 @@ def _placed_frames(header: Header, stored: Stored) -> tuple[Frame, ...]:
     """Frames without functional groups: dose grids and nuclear volumes have places, cines have none."""
     places: list[Array] | None = None
     groups: dict[str, Any] = {}
+    slots: list[dict[str, Any]] = [{}] * stored.frames
     if header.get("SOPClassUID") == _RT_DOSE:
         places = _dose_places(Frame(header, stored), stored.frames)
     elif header.get("SOPClassUID") == _NUCLEAR and header.get("DetectorInformationSequence"):
         detector = header.get("DetectorInformationSequence")[0]
         groups = {keyword: detector for keyword in detector.dir()}
         places = _nuclear_places(Frame(header, stored, 0, groups), stored.frames)
+        slots = _nuclear_slots(Frame(header, stored), stored.frames) or slots
     if places is None:
         return tuple(Frame(header, stored, i) for i in range(stored.frames))
-    return tuple(Frame(header, stored, i, groups, place) for i, place in enumerate(places))
+    return tuple(Frame(header, stored, i, {**groups, **slots[i]}, place) for i, place in enumerate(places))
 
 
 def _normal(frame: Frame) -> Array | None:
@@ -192,8 +194,30 @@ def _dose_places(frame: Frame, count: int) -> list[Array] | None:
 
 
 def _nuclear_places(frame: Frame, count: int) -> list[Array] | None:
-    """Tomographic planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15)."""
-    normal, step = _normal(frame), frame.number("SpacingBetweenSlices")
-    if normal is None or not step or frame.position is None or "TOMO" not in str(frame.get("ImageType")):
+    """Reconstructed planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15), counted by
+    Slice Vector where frames are gated. Projections (Image Type TOMO without RECON) have no place."""
+    normal, step, kind = _normal(frame), frame.number("SpacingBetweenSlices"), str(frame.get("ImageType"))
+    if normal is None or not step or frame.position is None or "RECON" not in kind:
         return None
-    return [frame.position + normal * step * i for i in range(count)]
+    numbers = frame.numbers("SliceVector", count)
+    if numbers is None:
+        if "GATED" in kind:
+            return None
+        numbers = np.arange(1.0, count + 1)
+    return [frame.position + normal * step * (number - 1) for number in numbers]
+
+
+def _nuclear_slots(frame: Frame, count: int) -> list[dict[str, Any]] | None:
+    """Time Slot Vector and R-R Interval Vector of gated planes (PS3.3 C.8.4.8), as a temporal position each."""
+    from pydicom.dataset import Dataset
+
+    slots, beats = frame.numbers("TimeSlotVector", count), frame.numbers("RRIntervalVector", count)
+    if slots is None:
+        return None
+    order = slots if beats is None else slots + beats * (slots.max() + 1)
+    out: list[dict[str, Any]] = []
+    for index in np.unique(order, return_inverse=True)[1]:
+        holder = Dataset()
+        holder.TemporalPositionIndex = int(index) + 1
+        out.append({"TemporalPositionIndex": holder})
+    return out

@@ -43,6 +43,7 @@ _TIMES = (
     ("TemporalPositionIndex", "t"),
     ("NominalCardiacTriggerDelayTime", "trigger"),
     ("NominalPercentageOfCardiacPhase", "phase"),
+    ("NominalPercentageOfRespiratoryPhase", "phase"),
     ("TriggerTime", "trigger"),
     ("FrameReferenceTime", "time"),
     ("AcquisitionNumber", "acquisition"),
@@ -50,6 +51,7 @@ _TIMES = (
     ("AcquisitionDateTime", "time"),
     ("AcquisitionTime", "time"),
     ("ContentTime", "time"),
+    ("ImageIndex", "t"),
 )
 #: Words whose value is read by more than the standard's element.
 _READ_BY: dict[str, Callable[[Frame], Hashable]] = {
