@@ -146,14 +146,15 @@ def test_reconstructed_nuclear_planes_lie_along_the_signed_spacing(tmp_path: Pat
 
 
 def test_gated_nuclear_planes_are_counted_by_slice_and_slot(tmp_path: Path) -> None:
-    array = np.concatenate([stack() + 100 * t for t in range(3)])
-    slices, slots = np.tile(np.arange(1, 6), 3), np.repeat(np.arange(1, 4), 5)
-    mixed = np.random.default_rng(5).permutation(15)
-    vectors = {"SliceVector": slices[mixed].tolist(), "TimeSlotVector": slots[mixed].tolist()}
+    array = np.concatenate([stack() + 100 * t for t in range(6)])
+    slices, slots, beats = np.tile(np.arange(1, 6), 6), np.tile(np.repeat([1, 2, 3], 5), 2), np.repeat([1, 2], 15)
+    mixed = np.random.default_rng(5).permutation(30)
+    numbers = {"SliceVector": slices, "TimeSlotVector": slots, "RRIntervalVector": beats}
+    vectors = {keyword: vector[mixed].tolist() for keyword, vector in numbers.items()}
     nuclear(tmp_path / "a", array[mixed], "RECON GATED TOMO", **vectors)
     series = only(tmp_path)
-    assert series.shape == (3, 5, 7, 11)
-    np.testing.assert_array_equal(series.load().array, [stack()[::-1] + 100 * t for t in range(3)])
+    assert series.shape == (6, 5, 7, 11)
+    np.testing.assert_array_equal(series.load().array, [stack()[::-1] + 100 * t for t in range(6)])
 
 
 def test_projections_of_a_camera_are_no_slices(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ FAULTS: dict[str, FaultKind] = {
     ),
     "series.mixed": _K(
         "repaired",
-        "Each orientation or size was made a series of its own.",
-        "不同方位或尺寸的切片已拆成独立序列。",
+        "Each orientation, size or stack was made a series of its own.",
+        "不同方位、尺寸或堆栈的切片已拆成独立序列。",
     ),
     "series.stacked": _K(
         "ok",

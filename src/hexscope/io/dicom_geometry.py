@@ -166,7 +166,9 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
     gaps = np.diff(heights)
     step = base_step(gaps)
     counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
-    whole = step > 0 and bool(np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1)))
+    whole = step > 0 and bool(
+        np.all(np.abs(gaps - counts * step) <= tolerance_mm(step, positions) * np.maximum(counts, 1))
+    )
     lost = int(counts.sum()) - len(gaps)
     if whole and 0 < lost <= len(frames) and _is_straight(positions, plane):
         holes = [(int(i), int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
