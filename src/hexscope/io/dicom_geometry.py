@@ -164,13 +164,10 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
     """Gaps of whole multiples of the step are missing slices, unless more than half would be missing."""
     heights = positions @ plane.normal
     gaps = np.diff(heights)
-    step = base_step(gaps)
-    counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
-    whole = step > 0 and bool(
-        np.all(np.abs(gaps - counts * step) <= tolerance_mm(step, positions) * np.maximum(counts, 1))
-    )
-    lost = int(counts.sum()) - len(gaps)
-    if whole and 0 < lost <= len(frames) and _is_straight(positions, plane):
+    fitted = whole_steps(gaps, positions)
+    lost = 0 if fitted is None else int(fitted[1].sum()) - len(gaps)
+    if fitted is not None and 0 < lost <= len(frames) and _is_straight(positions, plane):
+        counts = fitted[1]
         holes = [(int(i), int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
         told = "; ".join(f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4])
         more = f" and {len(holes) - 4} more gaps" if len(holes) > 4 else ""
@@ -180,6 +177,16 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
         f"the widest after {heights[int(np.argmax(gaps))]:.2f} mm"
     )
     return Fault("geometry.uneven_spacing", detail)
+
+
+def whole_steps(gaps: Array, positions: Array) -> tuple[float, Array] | None:
+    """The step, mm, and how many of it each gap is; None where the gaps are no whole multiples of one step."""
+    if gaps.min() <= 0:
+        return None
+    counts = np.round(gaps / base_step(gaps))
+    step = float(gaps.sum() / counts.sum())
+    off = np.abs(gaps - counts * step)
+    return (step, counts) if np.all(off <= tolerance_mm(step, positions) * counts) else None
 
 
 def base_step(gaps: Array) -> float:
@@ -211,7 +218,8 @@ def _evening(positions: Array, plane: Plane, shape: tuple[int, ...], frame: str 
     rise = float(heights[-1] - heights[0])
     if not _is_straight(positions, plane) or gaps.min() <= 0 or rise > 2 * len(gaps) * median:
         return None
-    step = max(base_step(gaps), _FINEST_SHARE * median)
+    fitted = whole_steps(gaps, positions)
+    step = max(base_step(gaps) if fitted is None else fitted[0], _FINEST_SHARE * median)
     count = int(np.floor(rise / step + JITTER_SHARE)) + 1
     places = np.minimum(heights[0] + np.arange(count) * step, heights[-1])
     vector = (positions[-1] - positions[0]) / rise * step
