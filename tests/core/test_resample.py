@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
-from hexscope.core.resample import resample, upright
+from hexscope.core.resample import resample, straight, straightened, upright
 from hexscope.core.transform import Transform, rigid
 from hexscope.errors import GeometryError
 from tests.core.strategies import grids, transforms
@@ -98,3 +99,36 @@ def test_upright_covers_an_oblique_grid(oblique_grid: Grid) -> None:
     assert box.spacing == pytest.approx((0.5, 0.5, 0.5))
     index = box.to_index(oblique_grid.corners_mm())
     assert index.min() > -1e-6 and np.all(index < np.array(box.shape))
+
+
+@given(grids(), st.tuples(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5)))
+@settings(max_examples=40, deadline=None)
+def test_a_sheared_image_is_straightened_without_moving_a_point(grid: Grid, slant: tuple[float, float]) -> None:
+    """Slices slide along their rows and columns: every value of a linear image stays at its world point."""
+    assert grid.affine is not None
+    affine = grid.affine.copy()
+    affine[:3, 0] += slant[0] * affine[:3, 1] + slant[1] * affine[:3, 2]
+    image = ramp(Grid(grid.shape, affine))
+    out = straightened(image)
+    assert not out.grid.is_sheared and out.array.dtype == np.float64
+    assert out.grid.shape[0] == grid.shape[0] and np.allclose(out.grid.spacing_mm, grid.spacing_mm)  # type: ignore[arg-type]
+    index = np.stack(np.meshgrid(*map(np.arange, out.shape), indexing="ij"), axis=-1)
+    points = out.grid.to_world(index)
+    source = image.grid.to_index(points)
+    inside = np.all((source >= -1e-6) & (source <= np.array(grid.shape) - 1 + 1e-6), axis=-1)
+    assert np.allclose(out.array[inside], (points @ np.array([0.7, -1.3, 2.1]) + 5.0)[inside], atol=1e-6)
+    corners = out.grid.to_index(image.grid.corners_mm())
+    assert corners.min() > -1e-3 and np.all(corners < np.array(out.shape) - 1 + 1e-3)
+
+
+def test_straightening_blurs_nothing_and_leaves_straight_grids_alone(oblique_grid: Grid) -> None:
+    assert straight(oblique_grid) is oblique_grid
+    plane = Grid((7, 11), oblique_grid.affine[:, 1:])  # type: ignore[index]
+    assert straight(plane) is plane
+    affine = oblique_grid.affine.copy()  # type: ignore[union-attr]
+    affine[:3, 0] += 2 * affine[:3, 1]
+    array = np.zeros((5, 7, 11), np.int16)
+    array[3, 2, 4] = 1000
+    out = straightened(Image.from_array(array, Grid((5, 7, 11), affine), quantity="HU"))
+    assert out.shape == (5, 15, 11) and out.array.max() == pytest.approx(1000, abs=0.01)
+    assert np.count_nonzero(out.array > 1) == 1 and np.count_nonzero(out.array == -1000) == 5 * 8 * 11

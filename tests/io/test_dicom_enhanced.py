@@ -106,9 +106,61 @@ def test_stacks_and_times(tmp_path: Path) -> None:
     ]
     enhanced(tmp_path / "a", array, groups)
     found = scan(tmp_path).series
-    assert [s.id for s in found] == [f"1.2.3.4.5:t={t}" for t in (1, 2, 3)]
-    for t, series in enumerate(found):
-        np.testing.assert_array_equal(series.load().array, stack() + 100 * t)
+    assert [s.id for s in found] == ["1.2.3.4.5"] and found[0].shape == (3, 5, 7, 11)
+    image = found[0].load()
+    np.testing.assert_array_equal(image.array, [stack() + 100 * t for t in range(3)])
+    np.testing.assert_array_equal(image.crop((2, 0, 0), (4, 7, 11)).array, image.array[:, 2:4])
+    assert image.facts["axis_t"] == "TemporalPositionIndex" and image.facts["axis_t_values"] == ["1", "2", "3"]
+
+
+def test_parallel_stacks_of_one_object_are_parted(tmp_path: Path) -> None:
+    """Two slabs of one orientation whose slices interleave would make one crooked volume."""
+    array = np.concatenate([stack(), stack() + 1000])
+    groups = [
+        frame(STEP * k + 1.25 * s, FrameContentSequence=item(StackID=str(s + 1), InStackPositionNumber=k + 1))
+        for s in range(2)
+        for k in range(5)
+    ]
+    enhanced(tmp_path / "a", array, groups)
+    found = scan(tmp_path).series
+    assert [(s.id.removeprefix("1.2.3.4.5"), s.shape) for s in found] == [(f":plane={s}", (5, 7, 11)) for s in (1, 2)]
+    for s, series in enumerate(found):
+        np.testing.assert_array_equal(series.load().array, stack() + 1000 * s)
+        np.testing.assert_allclose(series.grid.to_world((0, 0, 0)), ORIGIN + NORMAL * 1.25 * s, atol=1e-9)
+
+
+def nuclear(path: Path, array: np.ndarray, kind: str, **tags: Any) -> Path:
+    cosines = [*ROW.tolist(), *COLUMN.tolist()]
+    detector = item(ImagePositionPatient=ORIGIN.tolist(), ImageOrientationPatient=cosines)
+    words = {"ImageType": ["ORIGINAL", "PRIMARY", kind, "EMISSION"], "SpacingBetweenSlices": -STEP, **tags}
+    ds = dataset("1.2.840.10008.5.1.4.1.1.20", "NM")
+    ds.DetectorInformationSequence = Items([detector])
+    return save(ds, path, **pixel_tags(array), PixelSpacing=list(SPACING), **words)
+
+
+def test_reconstructed_nuclear_planes_lie_along_the_signed_spacing(tmp_path: Path) -> None:
+    nuclear(tmp_path / "a", stack(), "RECON TOMO")
+    image = only(tmp_path).load()
+    np.testing.assert_array_equal(image.array, stack()[::-1])
+    np.testing.assert_allclose(image.grid.to_world((4, 0, 0)), ORIGIN, atol=1e-9)
+
+
+def test_gated_nuclear_planes_are_counted_by_slice_and_slot(tmp_path: Path) -> None:
+    array = np.concatenate([stack() + 100 * t for t in range(6)])
+    slices, slots, beats = np.tile(np.arange(1, 6), 6), np.tile(np.repeat([1, 2, 3], 5), 2), np.repeat([1, 2], 15)
+    mixed = np.random.default_rng(5).permutation(30)
+    numbers = {"SliceVector": slices, "TimeSlotVector": slots, "RRIntervalVector": beats}
+    vectors = {keyword: vector[mixed].tolist() for keyword, vector in numbers.items()}
+    nuclear(tmp_path / "a", array[mixed], "RECON GATED TOMO", **vectors)
+    series = only(tmp_path)
+    assert series.shape == (6, 5, 7, 11)
+    np.testing.assert_array_equal(series.load().array, [stack()[::-1] + 100 * t for t in range(6)])
+
+
+def test_projections_of_a_camera_are_no_slices(tmp_path: Path) -> None:
+    nuclear(tmp_path / "a", stack(), "TOMO")
+    series = only(tmp_path)
+    assert series.axes == ("t", "y", "x") and series.grid.affine is None
 
 
 def test_a_region_of_one_frame_is_read_alone(tmp_path: Path) -> None:

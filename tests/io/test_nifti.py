@@ -18,6 +18,8 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.errors import FormatError, UsageError
 from hexscope.io.nifti import NIFTI, save_nifti
+from hexscope.io.reading import read
+from hexscope.io.writing import save
 
 SHAPE = (5, 7, 11)
 VALUES = np.arange(385, dtype=np.int16).reshape(SHAPE) * 3 - 500
@@ -120,6 +122,92 @@ def test_sform_wins_and_says_so(tmp_path: Path) -> None:
     alone = _load(_foreign(tmp_path / "b.nii", sform=None, qform=other))
     assert alone.faults == ()
     assert alone.grid.affine[0, 2] == pytest.approx(0.5)
+
+
+def test_forms_are_named_by_their_space(tmp_path: Path) -> None:
+    one, other = np.diag([0.5, 0.7, 3.0, 1.0]), np.diag([-0.5, 0.7, 3.0, 1.0])
+    image = _load(_foreign(tmp_path / "a.nii", sform=one, sform_code=4, qform=other))
+    assert "sform (MNI 152) and qform (scanner) differ by up to 11.00 mm" in image.faults[0].detail
+    assert image.facts["space"] == "MNI 152"
+
+
+def test_a_broken_qform_does_not_spoil_a_sound_sform(tmp_path: Path) -> None:
+    broken = {"quatern_b": 0.9, "quatern_c": 0.9, "quatern_d": 0.9, "qform_code": 1}
+    image = _load(_foreign(tmp_path / "a.nii", **broken))
+    assert _codes(image) == ["geometry.differing_forms"] and "no rotation" in image.faults[0].detail
+    assert np.allclose(image.grid.to_world([0, 0, 0]), [31.0, -17.0, 102.0])
+    assert _fault(_foreign(tmp_path / "b.nii", sform=None, **broken)) == "geometry.bad_affine"
+
+
+@pytest.mark.parametrize("handed", [-1.0, 1.0])
+def test_left_handed_quaternions(tmp_path: Path, handed: float) -> None:
+    """qfac, pixdim[0], turns the third axis: ours lies where nibabel puts it."""
+    path = _foreign(tmp_path / "a.nii", sform=None, qform=np.diag([0.5, 0.7, 3.0, 1.0]))
+    turned = {"quatern_b": 0.2, "quatern_c": -0.3, "quatern_d": 0.4, "qoffset_x": -31.0, "qoffset_z": 102.0}
+    path = _foreign(tmp_path / "a.nii", sform=None, qform_code=1, pixdim=[handed, 0.5, 0.7, 3.0, 0, 0, 0, 0], **turned)
+    image, other = _load(path), nibabel.load(path)
+    assert np.sign(np.linalg.det(other.affine[:3, :3])) == handed
+    for index in ([0, 0, 0], [4, 6, 10], [3, 1, 2]):
+        theirs = (other.affine @ [*index[::-1], 1])[:3] * [-1, -1, 1]
+        assert np.allclose(image.grid.to_world(index), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("unit", "step_ms"), [("sec", 2500.0), ("msec", 2.5), ("usec", 0.0025), ("unknown", None), ("hz", None)]
+)
+def test_the_time_between_frames(tmp_path: Path, unit: str, step_ms: float | None) -> None:
+    array = np.arange(3 * 385, dtype=np.int16).reshape(3, *SHAPE)
+    file = nibabel.Nifti1Image(array.T, np.diag([0.5, 0.7, 3.0, 1.0]))
+    file.header.set_xyzt_units("mm", unit)
+    file.header["pixdim"][4] = 2.5
+    nibabel.save(file, tmp_path / "a.nii")
+    image = _load(tmp_path / "a.nii")
+    assert image.axes == ("t", "z", "y", "x") and np.array_equal(image.array, array)
+    assert image.facts["axis_t"] == unit and image.facts.get("frame_time_ms") == step_ms
+    save_nifti(image, tmp_path / "b.nii")
+    header = nibabel.load(tmp_path / "b.nii").header
+    assert header.get_xyzt_units() == ("mm", "sec" if step_ms else "unknown")
+    assert _load(tmp_path / "b.nii").facts.get("frame_time_ms") == pytest.approx(step_ms)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_fifth_axis_holds_channels(tmp_path: Path, times: int, oblique_grid: Grid) -> None:
+    dice = np.random.default_rng(4)
+    array = dice.random((4, times, *SHAPE), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(array.T, np.diag([0.5, 0.7, 3.0, 1.0])), tmp_path / "a.nii.gz")
+    image = _load(tmp_path / "a.nii.gz")
+    assert image.axes == (("t",) if times > 1 else ()) + ("z", "y", "x", "c")
+    expected = np.moveaxis(array, 0, -1)
+    assert np.array_equal(image.array, expected if times > 1 else expected[0])
+    save_nifti(image, tmp_path / "b.nii")
+    back = _load(tmp_path / "b.nii")
+    assert back.axes == image.axes and np.array_equal(back.array, image.array)
+    assert np.array_equal(back.crop((1, 2, 3), (4, 6, 9)).array, image.array[..., 1:4, 2:6, 3:9, :])
+    theirs = nibabel.load(tmp_path / "b.nii")
+    assert theirs.header.get_intent()[0] == "vector" and np.array_equal(np.asarray(theirs.dataobj), array.T)
+
+
+def test_six_axes_are_refused(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 2, 4, 2, 2, 2), np.float32), np.eye(4)), tmp_path / "a.nii")
+    assert "2 to 5 axes" in NIFTI.scan([tmp_path / "a.nii"]).others[0].faults[0].detail
+
+
+def test_a_tilted_grid_is_kept_true(tmp_path: Path, oblique_grid: Grid) -> None:
+    assert oblique_grid.affine is not None
+    affine = oblique_grid.affine.copy()
+    affine[:3, 0] += affine[:3, 1] * 1.7
+    image = Image.from_array(VALUES, Grid(SHAPE, affine))
+    for name in ("a.nii", "a.nii.gz", "a.nrrd", "a.mha"):
+        save(image, tmp_path / name)
+        back = read(tmp_path / name)
+        assert back.grid.is_sheared and back.grid.same_as(image.grid)
+        assert isinstance(back, Image) and np.array_equal(back.array, VALUES)
+    header = nibabel.load(tmp_path / "a.nii").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
+    with pytest.raises(RuntimeError, match="orthonormal"):
+        sitk.ReadImage(str(tmp_path / "a.nii"))
+    theirs = sitk.ReadImage(str(tmp_path / "a.nrrd")).TransformIndexToPhysicalPoint((10, 6, 4))
+    assert np.allclose(theirs, image.grid.to_world((4, 6, 10)), atol=1e-6)
 
 
 def test_no_form_no_place(tmp_path: Path) -> None:

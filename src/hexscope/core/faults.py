@@ -78,8 +78,13 @@ FAULTS: dict[str, FaultKind] = {
     ),
     "series.mixed": _K(
         "repaired",
-        "Each orientation or size was made a series of its own.",
-        "不同方位或尺寸的切片已拆成独立序列。",
+        "Each orientation, size or stack was made a series of its own.",
+        "不同方位、尺寸或堆栈的切片已拆成独立序列。",
+    ),
+    "series.stacked": _K(
+        "ok",
+        "Nothing to do: volumes of one grid lie along the axis t; frame() takes one.",
+        "无需处理：同一网格的各时间点沿 t 轴排列；frame() 取其一。",
     ),
     # ---- geometry
     "geometry.no_spacing": _K(
@@ -99,8 +104,8 @@ FAULTS: dict[str, FaultKind] = {
     ),
     "geometry.gantry_tilt": _K(
         "repaired",
-        "The tilt was kept in the affine; nothing was resampled.",
-        "倾斜已保留在仿射矩阵中；未做重采样。",
+        "The tilt was kept in the affine; nothing was resampled. Pass --even for a straight grid.",
+        "倾斜已保留在仿射矩阵中，未做重采样；如需正交网格请用 --even。",
     ),
     "geometry.missing_slice": _K(
         "refused",
@@ -119,7 +124,9 @@ FAULTS: dict[str, FaultKind] = {
         "两张不同的切片占据同一位置；请删除错误的一张。",
     ),
     "geometry.evened": _K(
-        "repaired", "Slices were resampled onto even steps as asked.", "已按要求将切片重采样为等间距。"
+        "repaired",
+        "Slices were resampled onto even steps at right angles, as asked.",
+        "已按要求重采样为等间距的正交网格。",
     ),
     "geometry.bad_affine": _K(
         "refused", "Mend the orientation or spacing in the header.", "请修正头文件中的方位或间距。"
@@ -132,6 +139,21 @@ FAULTS: dict[str, FaultKind] = {
         "repaired",
         "Direction cosines were made orthonormal again (rounded in the header).",
         "方向余弦已重新正交归一（头文件中被舍入）。",
+    ),
+    "geometry.rounded_positions": _K(
+        "repaired",
+        "Positions were rounded in the header; even steps between the first and the last were used.",
+        "切片位置在头文件中被舍入；已按首末位置取等间距。",
+    ),
+    "geometry.mosaic": _K(
+        "repaired",
+        "The tiles of each mosaic were made slices, placed by the maker's private header.",
+        "马赛克图中的各小图已拆成切片，并按厂商私有头信息定位。",
+    ),
+    "geometry.mosaic_unplaced": _K(
+        "refused",
+        "Export the series again with its private elements, or without mosaic (enhanced or one file a slice).",
+        "请保留私有元素重新导出，或不用马赛克格式（增强型或逐层文件）导出。",
     ),
     "geometry.differing_forms": _K("repaired", "sform was used; qform says otherwise.", "采用 sform；qform 与之不同。"),
     "geometry.unknown_units": _K(

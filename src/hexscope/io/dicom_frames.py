@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from hexscope.core.geometry import Array
+from hexscope.errors import FormatError
 from hexscope.io.dicom_header import Header, value_of
+from hexscope.io.dicom_mosaic import Tile, is_mosaic, tiles_of
 from hexscope.io.dicom_stored import Slice, Stored, modality_lut, stored_of
 
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
@@ -26,7 +28,8 @@ class Frame:
     """One 2-D image and its words.
 
     groups    keyword to the data set that holds it, for words that are this frame's own
-    placed    position that was worked out where the frame does not name it itself (dose grids)
+    placed    position that was worked out where the frame does not name it itself (dose grids, mosaics)
+    tile      the part of a mosaic that this frame is; ``stored`` then has the tile's rows and columns
     """
 
     header: Header
@@ -34,6 +37,7 @@ class Frame:
     index: int = 0
     groups: Mapping[str, Any] = field(default_factory=dict)
     placed: Array | None = None
+    tile: Tile | None = None
 
     def get(self, keyword: str) -> Any:
         """The value of ``keyword`` for this frame; None where it is absent or empty."""
@@ -81,7 +85,7 @@ class Frame:
     def slice(self) -> Slice:
         """What reading the pixels needs. A slope of 0, or a rescale that is no number, is left out."""
         slope, intercept = self.rescale or (1.0, 0.0)
-        part = Slice(self.stored, self.index, slope, intercept)
+        part = Slice(self.tile.whole if self.tile else self.stored, self.index, slope, intercept)
         lut = modality_lut(self.groups.get("ModalityLUTSequence") or self.header.dataset)
         return part if lut is None else replace(part, lut=lut[0], lut_first=lut[1])
 
@@ -112,7 +116,8 @@ def frames_of(header: Header) -> tuple[Frame, ...]:
     if per_frame or shared:
         return _enhanced(header, stored, per_frame or (), _macros(shared[0]) if shared else {})
     if stored.frames == 1:
-        return (Frame(header, stored),)
+        whole = Frame(header, stored)
+        return _tiles(whole) if is_mosaic(header) else (whole,)
     return _placed_frames(header, stored)
 
 
@@ -139,19 +144,36 @@ def _enhanced(header: Header, stored: Stored, per_frame: Sequence[Any], shared: 
     return tuple(frames)
 
 
+def _tiles(mosaic: Frame) -> tuple[Frame, ...]:
+    """The slices of a Siemens mosaic."""
+    if mosaic.position is None or mosaic.orientation is None or mosaic.pixel_spacing is None:
+        name = mosaic.header.path.name
+        raise FormatError(
+            f"{name} is a Siemens mosaic without ImagePositionPatient, ImageOrientationPatient or PixelSpacing",
+            code="geometry.mosaic_unplaced",
+        )
+    whole = mosaic.stored
+    tiles = tiles_of(mosaic.header, whole, mosaic.position, mosaic.orientation, mosaic.pixel_spacing)
+    rows, columns = tiles[0].shape
+    part = replace(whole, rows=rows, columns=columns)
+    return tuple(Frame(mosaic.header, part, 0, {}, tile.position, tile) for tile in tiles)
+
+
 def _placed_frames(header: Header, stored: Stored) -> tuple[Frame, ...]:
     """Frames without functional groups: dose grids and nuclear volumes have places, cines have none."""
     places: list[Array] | None = None
     groups: dict[str, Any] = {}
+    slots: list[dict[str, Any]] = [{}] * stored.frames
     if header.get("SOPClassUID") == _RT_DOSE:
         places = _dose_places(Frame(header, stored), stored.frames)
     elif header.get("SOPClassUID") == _NUCLEAR and header.get("DetectorInformationSequence"):
         detector = header.get("DetectorInformationSequence")[0]
         groups = {keyword: detector for keyword in detector.dir()}
         places = _nuclear_places(Frame(header, stored, 0, groups), stored.frames)
+        slots = _nuclear_slots(Frame(header, stored), stored.frames) or slots
     if places is None:
         return tuple(Frame(header, stored, i) for i in range(stored.frames))
-    return tuple(Frame(header, stored, i, groups, place) for i, place in enumerate(places))
+    return tuple(Frame(header, stored, i, {**groups, **slots[i]}, place) for i, place in enumerate(places))
 
 
 def _normal(frame: Frame) -> Array | None:
@@ -172,8 +194,30 @@ def _dose_places(frame: Frame, count: int) -> list[Array] | None:
 
 
 def _nuclear_places(frame: Frame, count: int) -> list[Array] | None:
-    """Tomographic planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15)."""
-    normal, step = _normal(frame), frame.number("SpacingBetweenSlices")
-    if normal is None or not step or frame.position is None or "TOMO" not in str(frame.get("ImageType")):
+    """Reconstructed planes: SpacingBetweenSlices along the normal, sign included (PS3.3 C.8.4.15), counted by
+    Slice Vector where frames are gated. Projections (Image Type TOMO without RECON) have no place."""
+    normal, step, kind = _normal(frame), frame.number("SpacingBetweenSlices"), str(frame.get("ImageType"))
+    if normal is None or not step or frame.position is None or "RECON" not in kind:
         return None
-    return [frame.position + normal * step * i for i in range(count)]
+    numbers = frame.numbers("SliceVector", count)
+    if numbers is None:
+        if "GATED" in kind:
+            return None
+        numbers = np.arange(1.0, count + 1)
+    return [frame.position + normal * step * (number - 1) for number in numbers]
+
+
+def _nuclear_slots(frame: Frame, count: int) -> list[dict[str, Any]] | None:
+    """Time Slot Vector and R-R Interval Vector of gated planes (PS3.3 C.8.4.8), as a temporal position each."""
+    from pydicom.dataset import Dataset
+
+    slots, beats = frame.numbers("TimeSlotVector", count), frame.numbers("RRIntervalVector", count)
+    if slots is None:
+        return None
+    order = slots if beats is None else slots + beats * (slots.max() + 1)
+    out: list[dict[str, Any]] = []
+    for index in np.unique(order, return_inverse=True)[1]:
+        holder = Dataset()
+        holder.TemporalPositionIndex = int(index) + 1
+        out.append({"TemporalPositionIndex": holder})
+    return out

@@ -22,6 +22,9 @@ REFUSED_COSINES = 2e-3
 #: Jitter of positions that still counts as even: the larger of the two.
 JITTER_MM = 0.01
 JITTER_SHARE = 0.01
+#: Positions written with one decimal at most may lie this far off, mm, but no further than this share of the step.
+ROUNDED_MM = 0.1
+ROUNDED_SHARE = 0.1
 #: Evening out never makes steps finer than this share of the median step.
 _FINEST_SHARE = 0.25
 
@@ -98,28 +101,43 @@ class Stack:
     evening: Evening | None = None
 
 
-def tolerance_mm(step: float) -> float:
-    """How far a position may lie off its even place."""
-    return max(JITTER_MM, JITTER_SHARE * abs(step))
+def tolerance_mm(step: float, positions: Array | None = None) -> float:
+    """How far a position may lie off its even place; further where the header rounded ``positions``."""
+    strict = max(JITTER_MM, JITTER_SHARE * abs(step))
+    if positions is None or np.abs(positions * 10 - np.round(positions * 10)).max() > 1e-6:
+        return strict
+    return max(strict, min(ROUNDED_MM, ROUNDED_SHARE * abs(step)))
+
+
+def in_order(frames: Sequence[Frame], plane: Plane) -> tuple[Frame, ...]:
+    """Frames by their place along the normal, growing."""
+    heights = np.array([f.position for f in frames], dtype=np.float64) @ plane.normal
+    return tuple(frames[i] for i in np.argsort(heights, kind="stable"))
 
 
 def stack_of(frames: Sequence[Frame], plane: Plane, frame_of_reference: str | None) -> Stack:
     """Order at least two frames of one plane by their place along its normal, and judge their steps."""
-    positions = np.array([f.position for f in frames], dtype=np.float64)
-    order = np.argsort(positions @ plane.normal, kind="stable")
-    positions = positions[order]
-    ordered = tuple(frames[i] for i in order)
+    ordered = in_order(frames, plane)
+    positions = np.array([f.position for f in ordered], dtype=np.float64)
     step = (positions[-1] - positions[0]) / (len(frames) - 1)
     line = positions[0] + np.arange(len(frames))[:, None] * step
     rise = float(step @ plane.normal)
     shape = ordered[0].stored.shape[:2]
-    if np.abs(positions - line).max() > tolerance_mm(rise):
+    off = float(np.abs(positions - line).max())
+    if off > tolerance_mm(rise, positions):
         fault = _unevenness(positions, plane, ordered)
         evening = _evening(positions, plane, shape, frame_of_reference)
         return Stack(ordered, None, (fault,), evening)
     grid = grid_of(positions[0], step, plane, (len(frames), *shape), frame_of_reference)
-    faults = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
-    return Stack(ordered, grid, faults)
+    tilt = (_tilt(step, plane, ordered[0]),) if grid.is_sheared else ()
+    return Stack(ordered, grid, (*_rounding(off, rise), *tilt))
+
+
+def _rounding(off: float, rise: float) -> tuple[Fault, ...]:
+    if off <= tolerance_mm(rise):
+        return ()
+    told = f"ImagePositionPatient, written with one decimal, lies up to {off:.3f} mm off steps of {rise:.4g} mm"
+    return (Fault("geometry.rounded_positions", told),)
 
 
 def grid_of(origin: Array, step: Array, plane: Plane, shape: tuple[int, ...], frame: str | None) -> Grid:
@@ -146,11 +164,10 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
     """Gaps of whole multiples of the step are missing slices, unless more than half would be missing."""
     heights = positions @ plane.normal
     gaps = np.diff(heights)
-    step = base_step(gaps)
-    counts = np.round(gaps / step) if step > 0 else np.zeros(len(gaps))
-    whole = step > 0 and bool(np.all(np.abs(gaps - counts * step) <= tolerance_mm(step) * np.maximum(counts, 1)))
-    lost = int(counts.sum()) - len(gaps)
-    if whole and 0 < lost <= len(frames) and _is_straight(positions, plane):
+    fitted = whole_steps(gaps, positions)
+    lost = 0 if fitted is None else int(fitted[1].sum()) - len(gaps)
+    if fitted is not None and 0 < lost <= len(frames) and _is_straight(positions, plane):
+        counts = fitted[1]
         holes = [(int(i), int(counts[i]) - 1) for i in np.flatnonzero(counts > 1)]
         told = "; ".join(f"{n} after {frames[i].header.path.name} at {heights[i]:.2f} mm" for i, n in holes[:4])
         more = f" and {len(holes) - 4} more gaps" if len(holes) > 4 else ""
@@ -160,6 +177,16 @@ def _unevenness(positions: Array, plane: Plane, frames: Sequence[Frame]) -> Faul
         f"the widest after {heights[int(np.argmax(gaps))]:.2f} mm"
     )
     return Fault("geometry.uneven_spacing", detail)
+
+
+def whole_steps(gaps: Array, positions: Array) -> tuple[float, Array] | None:
+    """The step, mm, and how many of it each gap is; None where the gaps are no whole multiples of one step."""
+    if gaps.min() <= 0:
+        return None
+    counts = np.round(gaps / base_step(gaps))
+    step = float(gaps.sum() / counts.sum())
+    off = np.abs(gaps - counts * step)
+    return (step, counts) if np.all(off <= tolerance_mm(step, positions) * counts) else None
 
 
 def base_step(gaps: Array) -> float:
@@ -191,7 +218,8 @@ def _evening(positions: Array, plane: Plane, shape: tuple[int, ...], frame: str 
     rise = float(heights[-1] - heights[0])
     if not _is_straight(positions, plane) or gaps.min() <= 0 or rise > 2 * len(gaps) * median:
         return None
-    step = max(base_step(gaps), _FINEST_SHARE * median)
+    fitted = whole_steps(gaps, positions)
+    step = max(base_step(gaps) if fitted is None else fitted[0], _FINEST_SHARE * median)
     count = int(np.floor(rise / step + JITTER_SHARE)) + 1
     places = np.minimum(heights[0] + np.arange(count) * step, heights[-1])
     vector = (positions[-1] - positions[0]) / rise * step

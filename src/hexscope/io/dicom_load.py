@@ -12,36 +12,40 @@ import numpy as np
 from hexscope.core.faults import Fault
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
-from hexscope.core.pixels import ArrayPixels, check_whole
+from hexscope.core.pixels import ArrayPixels, LazyPixels, check_whole
 from hexscope.core.quantity import Quantity
+from hexscope.core.resample import straightened
 from hexscope.errors import GeometryError, InputError
 from hexscope.io.dicom_geometry import Evening
-from hexscope.io.dicom_pixels import stack_pixels
+from hexscope.io.dicom_mosaic import Tile
+from hexscope.io.dicom_stack import volume_pixels
 from hexscope.io.dicom_stored import Slice
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """All that reading an image takes; the slices are in array order."""
+    """All that reading an image takes; the slices are in array order.
+
+    lead   sizes of the axes before (y, x): () for one picture, (z,), (t,) or (t, z)
+    frame  shape of one slice, (y, x) or (y, x, c)
+    tiles  the part of its mosaic that each slice is; empty where there is no mosaic
+    """
 
     slices: tuple[Slice, ...]
     axes: tuple[str, ...]
+    lead: tuple[int, ...]
+    frame: tuple[int, ...]
     grid: Grid | None
     modality: str
     quantity: Quantity
     facts: Mapping[str, Any]
     faults: tuple[Fault, ...]
     files: tuple[str, ...]
-
-    @property
-    def is_single(self) -> bool:
-        """Is it one frame without an axis before (y, x)?"""
-        return self.axes[0] == "y"
+    tiles: tuple[Tile, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        frame = self.slices[0].stored.shape
-        return frame if self.is_single else (len(self.slices), *frame)
+        return (*self.lead, *self.frame)
 
     @property
     def name(self) -> str:
@@ -58,15 +62,24 @@ class Recipe:
         """The image, its pixels lazy. Raises InputError with the code of the fault where it is refused."""
         if self.refusal is not None or self.grid is None:
             refuse(self.name, self.refusal or Fault("geometry.bad_affine", "no grid could be made"))
-        pixels = stack_pixels(self.slices, single=self.is_single)
-        image = self._image(pixels, self.grid)
+        image = self._image(self._pixels(), self.grid)
         return _finite(image) if self.slices[0].stored.is_float else image
 
-    def load_even(self, evening: Evening) -> Image:
-        """The slices linearly interpolated onto even steps; told as a step and a fault."""
-        lazy = stack_pixels(self.slices)
+    def load_even(self, evening: Evening | None) -> Image:
+        """On even steps at right angles, linearly interpolated; told as steps and a fault.
+
+        ``evening`` says how slices that are uneven are brought onto even steps; None where they are even.
+        """
+        image = self.load() if evening is None else self._evened(evening)
+        if image.grid.is_sheared:
+            image = straightened(image)
+        kept = tuple(f for f in image.faults if f.kind.verdict != "refused" and f.code != "geometry.gantry_tilt")
+        return replace(image, faults=(*kept, Fault("geometry.evened", "; ".join(image.steps))))
+
+    def _evened(self, evening: Evening) -> Image:
+        lazy = self._pixels()
         check_whole(lazy)
-        source = lazy.read()
+        source = np.moveaxis(lazy.read(), self.axes.index("z"), 0)
         below = np.clip(np.searchsorted(evening.heights, evening.places, "right") - 1, 0, len(source) - 2)
         gap = evening.heights[below + 1] - evening.heights[below]
         weights = np.clip((evening.places - evening.heights[below]) / gap, 0.0, 1.0)
@@ -76,9 +89,11 @@ class Recipe:
             out[k] = np.round(mixed) if out.dtype.kind in "iu" else mixed
         step = evening.grid.spacing_mm[0] if evening.grid.spacing_mm else 0.0
         told = f"{len(source)} slices resampled onto {len(out)} even steps of {step:.4g} mm"
-        kept = tuple(f for f in self.faults if f.kind.verdict != "refused")
-        image = self._image(ArrayPixels(out), evening.grid)
-        return replace(image, steps=(told,), faults=(*kept, Fault("geometry.evened", told)))
+        pixels = ArrayPixels(np.ascontiguousarray(np.moveaxis(out, 0, self.axes.index("z"))))
+        return replace(self._image(pixels, evening.grid), steps=(told,))
+
+    def _pixels(self) -> LazyPixels:
+        return volume_pixels(self.slices, self.tiles, self.lead)
 
     def _image(self, pixels: Any, grid: Grid) -> Image:
         return Image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,11 +13,12 @@ from hexscope.core.geometry import Grid
 from hexscope.core.quantity import Quantity
 from hexscope.io.dicom_facts import dataset_facts, earliest, header_facts, missing_in, plain
 from hexscope.io.dicom_frames import Frame
-from hexscope.io.dicom_geometry import Evening, plane_of, stack_of
+from hexscope.io.dicom_geometry import Evening, Stack, in_order, plane_of, stack_of
 from hexscope.io.dicom_header import Header
 from hexscope.io.dicom_load import Recipe, refuse
 from hexscope.io.dicom_plane import flat_image, lone_slice
 from hexscope.io.dicom_split import Part, is_localizer, split_placed
+from hexscope.io.dicom_times import Times
 from hexscope.io.series import Series
 from hexscope.modality import of_dicom
 
@@ -35,6 +37,13 @@ class Draft:
     faults: tuple[Fault, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     evening: Evening | None = None
+    volumes: int = 1
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Sizes of the axes before (y, x)."""
+        count = self.axes.index("y")
+        return ((), (len(self.frames),), (self.volumes, len(self.frames) // self.volumes))[count]
 
 
 def image_series(uid: str, frames: Sequence[Frame]) -> list[Series]:
@@ -89,13 +98,45 @@ def _volume(uid: str, modality: str, part: Part) -> Series:
     make = partial(Draft, uid + part.suffix, modality)
     if plane is None or any(f.code == "geometry.conflicting_slice" for f in faults):
         return _close(make(frames, ("z", "y", "x", *colour), None, faults))
-    if len(frames) == 1:
-        grid, _, _ = lone_slice(frames[0])
+    time = () if part.times is None else ("t",)
+    count = 1 if part.times is None else part.times.count
+    facts = {} if part.times is None else _time_facts(part.times)
+    size = len(frames) // count
+    volumes = [in_order(frames[k * size : (k + 1) * size], plane) for k in range(count)]
+    first, frames = volumes[0], tuple(itertools.chain.from_iterable(volumes))
+    if len(first) == 1:
+        grid, _, _ = lone_slice(first[0])
         axes = ("z", "y", "x") if grid is not None and grid.ndim == 3 else ("y", "x")
-        return _close(make(frames, (*axes, *colour), grid, faults))
-    stack = stack_of(frames, plane, str(frames[0].get("FrameOfReferenceUID") or "") or None)
-    draft = make(stack.frames, ("z", "y", "x", *colour), stack.grid, (*faults, *stack.faults))
-    return _close(replace(draft, evening=stack.evening))
+        return _close(make(frames, (*time, *axes, *colour), grid, faults, facts, volumes=count))
+    stack = stack_of(first, plane, str(first[0].get("FrameOfReferenceUID") or "") or None)
+    faults = (*faults, *stack.faults, *_tile_faults(frames))
+    facts.update(_stack_facts(stack))
+    axes = (*time, "z", "y", "x", *colour)
+    return _close(make(frames, axes, stack.grid, faults, facts, stack.evening, count))
+
+
+def _time_facts(times: Times) -> dict[str, Any]:
+    facts: dict[str, Any] = {"axis_t": times.keyword, "axis_t_values": list(times.values)}
+    return facts if times.ms is None else {**facts, "frame_times_ms": list(times.ms)}
+
+
+def _stack_facts(stack: Stack) -> dict[str, Any]:
+    """Where each slice lies if no grid can say it; and the room between slices, below 0 where they overlap."""
+    if stack.grid is None or stack.grid.affine is None:
+        return {"slice_positions_mm": [[float(v) for v in f.position] for f in stack.frames if f.position is not None]}
+    thickness = stack.frames[0].number("SliceThickness")
+    volume_ml, spacing = stack.grid.voxel_volume_ml, stack.grid.spacing_mm
+    if thickness is None or volume_ml is None or spacing is None:
+        return {}
+    return {"slice_gap_mm": round(volume_ml * 1000 / (spacing[1] * spacing[2]) - thickness, 6)}
+
+
+def _tile_faults(frames: Sequence[Frame]) -> Iterator[Fault]:
+    if frames[0].tile is not None:
+        files = len({f.header for f in frames})
+        rows, columns = frames[0].tile.shape
+        told = f"each of {files} pictures became {len(frames) // files} slices of {rows} × {columns}"
+        yield Fault("geometry.mosaic", told)
 
 
 def _flat_series(uid: str, modality: str, frames: Sequence[Frame], *, alone: bool) -> list[Series]:
@@ -157,14 +198,18 @@ def _close(draft: Draft) -> Series:
     recipe = Recipe(
         tuple(slices),
         draft.axes,
+        draft.lead,
+        frames[0].stored.shape,
         draft.grid,
         draft.modality,
         _quantity(draft.modality, facts),
         facts,
         faults,
         tuple(dict.fromkeys(str(f.header.path) for f in frames)),
+        tuple(f.tile for f in frames if f.tile is not None),
     )
-    evening = None if draft.evening is None or "c" in draft.axes else draft.evening
+    evening = None if "c" in draft.axes else draft.evening
+    is_sheared = draft.grid is not None and draft.grid.is_sheared
     return Series(
         draft.id,
         _NAME,
@@ -179,7 +224,7 @@ def _close(draft: Draft) -> Series:
         description=str(facts.get("SeriesDescription", "")),
         faults=faults,
         facts=facts,
-        load_even=None if evening is None else partial(recipe.load_even, evening),
+        load_even=partial(recipe.load_even, evening) if evening is not None or is_sheared else None,
     )
 
 

@@ -1,7 +1,8 @@
 """What belongs together: the frames of one DICOM series, parted so that no two kinds are ever stacked.
 
-Size, spacing, frame of reference and orientation always part. Echo, phase, time and their like part only
-where a place is taken more than once: many of those words differ from slice to slice of one plain volume.
+Size, spacing, frame of reference, orientation and stack always part. The other words part only where a place is taken
+more than once: many of them differ from slice to slice of one plain volume. Those that say what a picture is (echo,
+magnitude or phase, b-value) make series of their own; those that say when it was taken make the axis t of one series.
 """
 
 from __future__ import annotations
@@ -10,69 +11,83 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from hexscope.core.faults import Fault
+from hexscope.io.dicom_diffusion import b_value, direction
 from hexscope.io.dicom_frames import Frame
 from hexscope.io.dicom_geometry import JITTER_MM, REFUSED_COSINES
 from hexscope.io.dicom_pixels import read_slices
+from hexscope.io.dicom_times import Times, times_of
 
-#: Keyword and the short word for it in a series id, in the order they are tried.
-_DISTINGUISHING = (
-    ("StackID", "stack"),
+#: Keyword and the short word for it in a series id, in the order they are tried: what a picture is …
+_KINDS = (
     ("EchoNumbers", "echo"),
     ("EffectiveEchoTime", "te"),
     ("EchoTime", "te"),
     ("ComplexImageComponent", "part"),
     ("ImageType", "type"),
     ("FrameType", "type"),
-    ("TemporalPositionIdentifier", "t"),
-    ("TemporalPositionIndex", "t"),
     ("DiffusionBValue", "b"),
     ("DiffusionGradientOrientation", "direction"),
     ("InversionTime", "ti"),
     ("FlipAngle", "flip"),
-    ("NominalCardiacTriggerDelayTime", "trigger"),
-    ("NominalPercentageOfCardiacPhase", "phase"),
-    ("TriggerTime", "trigger"),
-    ("AcquisitionNumber", "acquisition"),
-    ("FrameReferenceTime", "time"),
     ("ConvolutionKernel", "kernel"),
     ("KVP", "kv"),
+)
+#: … and when it was taken.
+_TIMES = (
+    ("TemporalPositionIdentifier", "t"),
+    ("TemporalPositionIndex", "t"),
+    ("NominalCardiacTriggerDelayTime", "trigger"),
+    ("NominalPercentageOfCardiacPhase", "phase"),
+    ("NominalPercentageOfRespiratoryPhase", "phase"),
+    ("TriggerTime", "trigger"),
+    ("FrameReferenceTime", "time"),
+    ("AcquisitionNumber", "acquisition"),
     ("FrameAcquisitionDateTime", "time"),
     ("AcquisitionDateTime", "time"),
     ("AcquisitionTime", "time"),
     ("ContentTime", "time"),
+    ("ImageIndex", "t"),
 )
-#: These may be matched by rank: the k-th of each place makes volume k, though values differ between places.
-_RANKED = ("trigger", "time", "acquisition", "t")
+#: Words whose value is read by more than the standard's element.
+_READ_BY: dict[str, Callable[[Frame], Hashable]] = {
+    "DiffusionBValue": b_value,
+    "DiffusionGradientOrientation": direction,
+}
 #: A frame of another orientation that is alone beside this many others is a scout.
 _SCOUT_BESIDE = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """Frames that may form one image. ``suffix`` goes behind the series id."""
+    """Frames that may form one image. ``suffix`` goes behind the series id.
+
+    times  the axis t, where the frames are so many volumes one after the other
+    """
 
     frames: tuple[Frame, ...]
     suffix: str = ""
     faults: tuple[Fault, ...] = ()
     is_scout: bool = False
+    times: Times | None = None
 
 
 def split_placed(frames: Sequence[Frame]) -> list[Part]:
     """Parts of the placed frames of one series: scouts first, then what may be stacked."""
     scouts = [f for f in frames if is_localizer(f)]
     rest = [f for f in frames if not is_localizer(f)]
-    kinds = [by for size in _parted(rest, _size_key) for by in _by_orientation(size)]
+    kinds = [one for size in _parted(rest, _size_key) for turn in _by_orientation(size) for one in _by_stack(turn)]
     largest = max((len(k) for k in kinds), default=0)
     lone = [k for k in kinds if len(k) == 1 and largest >= _SCOUT_BESIDE]
     kinds = [k for k in kinds if k not in lone]
     parts = [_scout(scouts, "ImageType says LOCALIZER")] if scouts else []
     parts += [_scout(k, "alone in its size or orientation") for k in lone]
     for number, kind in enumerate(kinds, start=1):
-        told = f"{len(kinds)} sizes or orientations in one series"
+        told = f"{len(kinds)} sizes, orientations or stacks in one series"
         part = Part(tuple(kind))
         if len(kinds) > 1:
             part = Part(tuple(kind), f":plane={number}", (Fault("series.mixed", told),))
@@ -120,6 +135,12 @@ def _by_orientation(frames: Sequence[Frame]) -> list[list[Frame]]:
     return groups
 
 
+def _by_stack(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Stacks of an enhanced object (PS3.3 C.7.6.16.2.2.4), where each has at least two frames."""
+    stacks = _parted(frames, lambda frame: str(frame.get("StackID") or ""))
+    return stacks if min(map(len, stacks)) > 1 else [list(frames)]
+
+
 # ---- places that are taken more than once -----------------------------------------------------------------
 
 
@@ -150,23 +171,51 @@ def _by_occupancy(part: Part) -> list[Part]:
     doubled = [p for p in taken if len(p) > 1]
     if len(doubled) * 2 < len(taken) and all(_are_equal(p) for p in doubled):
         return [_without_copies(part, taken)]
-    for keyword, word in _DISTINGUISHING:
-        groups = _explained(taken, keyword, word)
+    for keyword, word in _KINDS:
+        groups = _by_value(taken, keyword)
         if groups:
-            out = []
-            for value, frames in groups:
-                told = f"{len(groups)} values of {keyword}; this one is {value}"
-                faults = tuple(f for f in part.faults if f.code != "series.split" or keyword not in f.detail)
-                split = Part(tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told)))
-                out.extend(_by_occupancy(split))
-            return out
+            return _split(part, groups, keyword, word)
+    for keyword, word in _TIMES:
+        groups = _by_value(taken, keyword)
+        volumes = _in_volumes(taken, [frames for _, frames in groups]) or _ranked(taken, keyword)
+        if volumes:
+            return [_stacked(part, volumes, keyword)]
+        if groups:
+            return _split(part, groups, keyword, word)
     return [_conflicting(part, taken)]
 
 
-def _explained(taken: Sequence[Sequence[Frame]], keyword: str, word: str) -> list[tuple[str, list[Frame]]]:
-    """Groups by the value of a keyword, or by its rank at each place; empty where it explains nothing.
+def _split(part: Part, groups: Sequence[tuple[str, list[Frame]]], keyword: str, word: str) -> list[Part]:
+    out = []
+    for value, frames in groups:
+        told = f"{len(groups)} values of {keyword}; this one is {value}"
+        faults = tuple(f for f in part.faults if f.code != "series.split" or keyword not in f.detail)
+        split = Part(tuple(frames), f"{part.suffix}:{word}={value}", (*faults, Fault("series.split", told)))
+        out.extend(_by_occupancy(split))
+    return out
 
-    A value explains where every group has at least half of the places, and fewer frames a place than before.
+
+def _stacked(part: Part, volumes: Sequence[Sequence[Frame]], keyword: str) -> Part:
+    told = f"{len(volumes)} volumes of {len(volumes[0])} slices told apart by {keyword} make the axis t"
+    return replace(
+        part,
+        frames=tuple(frame for volume in volumes for frame in volume),
+        faults=(*part.faults, Fault("series.stacked", told)),
+        times=times_of(volumes, keyword),
+    )
+
+
+def _in_volumes(taken: Sequence[Sequence[Frame]], groups: Sequence[list[Frame]]) -> Sequence[list[Frame]]:
+    """The groups where each has every place exactly once; else none."""
+    where = {id(frame): k for k, place in enumerate(taken) for frame in place}
+    whole = all(sorted(where[id(frame)] for frame in group) == list(range(len(taken))) for group in groups)
+    return groups if whole else ()
+
+
+def _by_value(taken: Sequence[Sequence[Frame]], keyword: str) -> list[tuple[str, list[Frame]]]:
+    """Groups by the value of a keyword; empty where it explains nothing.
+
+    It explains where every group has at least half of the places, and fewer frames a place than before.
     """
     most = max(len(p) for p in taken)
     by_value: dict[Hashable, list[list[Frame]]] = defaultdict(list)
@@ -180,28 +229,28 @@ def _explained(taken: Sequence[Sequence[Frame]], keyword: str, word: str) -> lis
     ):
         names = _names(list(by_value))
         return [(names[v], [f for frames in by_value[v] for f in frames]) for v in sorted(by_value, key=_in_order)]
-    if word in _RANKED and all(len(p) == most for p in taken):
-        return _ranked(taken, keyword, most)
     return []
 
 
 def _values(place: Sequence[Frame], keyword: str) -> dict[Hashable, list[Frame]]:
     out: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in place:
-        value = frame.get(keyword)
+        value: Any = _READ_BY[keyword](frame) if keyword in _READ_BY else frame.get(keyword)
         is_list = value is not None and not isinstance(value, str) and hasattr(value, "__len__")
         out[tuple(value) if is_list else value].append(frame)
     return out
 
 
-def _ranked(taken: Sequence[Sequence[Frame]], keyword: str, most: int) -> list[tuple[str, list[Frame]]]:
+def _ranked(taken: Sequence[Sequence[Frame]], keyword: str) -> list[list[Frame]]:
+    """The k-th of each place makes volume k, though values differ between places; empty where that cannot be."""
+    most = max(len(p) for p in taken)
     rows = []
     for place in taken:
         values = _values(place, keyword)
-        if None in values or len(values) < most:
+        if None in values or len(values) < most or len(place) != most:
             return []
         rows.append([values[v][0] for v in sorted(values, key=_in_order)])
-    return [(str(k + 1), [row[k] for row in rows]) for k in range(most)]
+    return [[row[k] for row in rows] for k in range(most)]
 
 
 def _in_order(value: Hashable) -> tuple[float, str]:

@@ -29,6 +29,9 @@ __all__ = ["NIFTI", "NiftiFormat", "save_nifti"]
 _MAGIC_1 = (b"n+1\0", b"ni1\0")
 _MAGIC_2 = (b"n+2\0", b"ni2\0")
 _TO_MM = {"mm": 1.0, "micron": 1e-3, "meter": 1e3}
+_TO_MS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
+#: What a form places the image in, by its code.
+_SPACES = {1: "scanner", 2: "aligned to another file", 3: "Talairach", 4: "MNI 152", 5: "another template"}
 #: sform and qform are the same where no corner differs by more than this part of the smallest spacing.
 _SAME_FORM = 0.05
 #: Files of floats up to this size are looked through for NaN when loaded; larger ones are mended as they are read.
@@ -125,14 +128,14 @@ class NiftiFile:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """(x, y[, z[, t]]) as the header counts; trailing ones left out above the third."""
+        """(x, y[, z[, t[, c]]]) as the header counts; trailing ones left out above the third."""
         count = int(self.header["dim"][0])
         shape = [int(n) for n in self.header["dim"][1 : 1 + count]] if 1 <= count <= 7 else []
         while len(shape) > 3 and shape[-1] == 1:
             shape.pop()
-        if not 2 <= len(shape) <= 4 or min(shape) < 1:
+        if not 2 <= len(shape) <= 5 or min(shape) < 1:
             raise FormatError(
-                f"{self.path.name}: dim is {self.header['dim'].tolist()}; 2 to 4 axes of at least 1 are read",
+                f"{self.path.name}: dim is {self.header['dim'].tolist()}; 2 to 5 axes of at least 1 are read",
                 code="file.unreadable",
             )
         return tuple(shape)
@@ -173,18 +176,24 @@ class NiftiFile:
     @cached_property
     def _place(self) -> tuple[Array | None, tuple[Fault, ...]]:
         name = self.path.name
-        try:
-            sform, qform = self.header.get_sform(coded=True)[0], self.header.get_qform(coded=True)[0]
-        except Exception as error:  # a quaternion longer than 1, say
-            raise GeometryError(f"{name}: qform is no rotation ({error})", code="geometry.bad_affine") from error
+        sform = self.header.get_sform(coded=True)[0]
         faults = list(self._unit_faults)
+        try:
+            qform = self.header.get_qform(coded=True)[0]
+        except Exception as error:  # a quaternion longer than 1, say
+            if sform is None:
+                raise GeometryError(f"{name}: qform is no rotation ({error})", code="geometry.bad_affine") from error
+            faults.append(Fault("geometry.differing_forms", f"{name}: qform is no rotation ({error})"))
+            qform = None
         if sform is None and qform is None:
             faults.append(Fault("geometry.no_position", f"{name}: sform_code and qform_code are both 0"))
             return None, tuple(faults)
         if sform is not None and qform is not None:
             apart = self._corner_distance(sform, qform)
             if not apart <= _SAME_FORM * np.linalg.norm(sform[:3, :3], axis=0).min():
-                faults.append(Fault("geometry.differing_forms", f"{name}: sform and qform differ by {apart:.2f} mm"))
+                spaces = [_SPACES.get(int(self.header[k]), "unknown") for k in ("sform_code", "qform_code")]
+                told = f"sform ({spaces[0]}) and qform ({spaces[1]}) differ by up to {apart:.2f} mm"
+                faults.append(Fault("geometry.differing_forms", f"{name}: {told}"))
         affine = np.array(qform if sform is None else sform, dtype=np.float64)
         affine[:3] *= self._unit_mm
         return affine, tuple(faults)
@@ -213,15 +222,39 @@ class NiftiFile:
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
-        axes = self.comment.get("axes") or ("t", "z", "y", "x")[-len(self.shape) :]
-        return (*axes, "c") if self.dtype.kind == "V" and "c" not in axes else tuple(axes)
+        if told := self.comment.get("axes"):
+            axes = tuple(told)
+        elif len(self.shape) == 5:
+            axes = ("t", "z", "y", "x", "c") if self.shape[3] > 1 else ("z", "y", "x", "c")
+        else:
+            axes = ("t", "z", "y", "x")[-len(self.shape) :]
+        return (*axes, "c") if self.dtype.kind == "V" and "c" not in axes else axes
 
     @cached_property
     def array_shape(self) -> tuple[int, ...]:
         """Shape in ``axes`` order; for a mask of several layers, the layers first."""
-        sizes = dict(zip(("x", "y", "z", "t"), (*self.shape, 1, 1), strict=False))
+        sizes = dict(zip("xyztc", (*self.shape, 1, 1, 1), strict=False))
+        if self.dtype.kind == "V":
+            sizes["c"] = 3
         layers = (sizes["t"],) if self.comment.get("layers", 1) > 1 else ()
-        return (*layers, *(3 if a == "c" else sizes[a] for a in self.axes))
+        return (*layers, *(sizes[a] for a in self.axes))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which space the form in force places it in; of the axis t, its unit and the time between frames."""
+        facts: dict[str, Any] = {}
+        if self.affine is not None:
+            code = int(self.header["sform_code"]) or int(self.header["qform_code"])
+            facts["space"] = _SPACES.get(code, "unknown")
+        if "t" not in self.axes:
+            return facts
+        try:
+            unit = str(self.header.get_xyzt_units()[1])
+        except KeyError:
+            unit = "unknown"
+        step = float(self.header["pixdim"][4]) * _TO_MS.get(unit, 0.0)
+        facts["axis_t"] = unit
+        return {**facts, "frame_time_ms": step} if np.isfinite(step) and step > 0 else facts
 
     @cached_property
     def grid(self) -> Grid:
@@ -277,7 +310,10 @@ class NiftiFile:
                 raise FormatError(f"{self.path.name} ends before its pixels do", code="file.truncated")
         if self.dtype.kind == "V":
             return flat.view(np.uint8).reshape(self.array_shape)
-        return flat.reshape(self.array_shape)
+        shape = self.array_shape
+        if len(self.shape) == 5:
+            return np.moveaxis(flat.reshape(shape[-1], *shape[:-1]), 0, -1)
+        return flat.reshape(shape)
 
     def read(self, region: Region) -> NDArray[Any]:
         """Scaled numbers of a region; NaN and infinity become the value of nothing."""
@@ -308,7 +344,7 @@ def _series(path: Path) -> Series | None:
         modality=file.comment.get("modality", "OT"), files=files,
         load=(lambda: _mask(file, files)) if is_mask else (lambda: _image(file, files)),
         quantity=file.quantity, shape=file.array_shape, axes=file.axes, grid=file.grid,
-        description=file.path.name, faults=file.faults_of_place,
+        description=file.path.name, faults=file.faults_of_place, facts=file.facts,
     )  # fmt: skip
 
 
@@ -325,7 +361,7 @@ def _image(file: NiftiFile, files: tuple[str, ...]) -> Image:
             )
     image = Image(
         LazyPixels(file.array_shape, file.out_dtype, file.read), file.grid, file.comment.get("modality", "OT"),
-        file.quantity, axes=file.axes, steps=steps, faults=faults, files=files, name=file.path.name,
+        file.quantity, axes=file.axes, steps=steps, faults=faults, files=files, name=file.path.name, facts=file.facts,
     )  # fmt: skip
     return replace(image, pixels=ArrayPixels(image.pixels.read())) if file.is_zipped else image
 

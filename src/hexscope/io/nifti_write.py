@@ -15,6 +15,8 @@ from hexscope.io.comment import comment_of, dump, parse
 from hexscope.io.files import atomic_write, suffix_of
 
 _COMMENT_CODE = 6  # NIFTI_ECODE_COMMENT: plain text
+#: Times between frames that differ by less than this part count as one.
+_SAME_TIME = 1e-3
 _LARGEST_NIFTI1_AXIS = 32767
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
@@ -33,6 +35,8 @@ def read_comment(header: Any) -> dict[str, Any]:
 def save_nifti(thing: Image | Mask, path: Path) -> None:
     """Write .nii or .nii.gz. Numbers keep their kind; position is kept in sform (and qform where no axis is sheared).
 
+    Colour of three bytes is RGB24; other channels go along the fifth axis as a vector.
+
     What the numbers mean, label names, frame of reference and steps go into a header extension and are read back.
     Raises UsageError for another suffix.
     """
@@ -46,6 +50,9 @@ def save_nifti(thing: Image | Mask, path: Path) -> None:
     affine = _ras(thing.grid)
     file = kind(array, affine, dtype=array.dtype)
     _place(file.header, thing.grid, affine)
+    _time(file.header, thing)
+    if array.ndim == 5:
+        file.header.set_intent("vector")
     file.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT_CODE, dump(comment_of(thing)).encode()))
     atomic_write(path, lambda beside: nibabel.save(file, beside))
 
@@ -63,7 +70,7 @@ def _ras(grid: Grid) -> Array | None:
 
 
 def _place(header: Any, grid: Grid, affine: Array | None) -> None:
-    header.set_xyzt_units("mm" if grid.spacing_mm is not None else "unknown", "sec")
+    header.set_xyzt_units("mm" if grid.spacing_mm is not None else "unknown", "unknown")
     if affine is None:
         header.set_sform(None, 0)
         header.set_qform(None, 0)
@@ -75,6 +82,19 @@ def _place(header: Any, grid: Grid, affine: Array | None) -> None:
     header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
 
 
+def _time(header: Any, thing: Image | Mask) -> None:
+    """The time between frames in seconds, where the image knows one for all of them; else no unit."""
+    if isinstance(thing, Mask) or "t" not in thing.axes:
+        return
+    step, times = thing.facts.get("frame_time_ms"), thing.facts.get("frame_times_ms", ())
+    gaps = np.diff(np.array(times, dtype=np.float64))
+    if step is None and gaps.size and np.ptp(gaps) <= _SAME_TIME * gaps.mean():
+        step = float(gaps.mean())
+    if isinstance(step, float) and step > 0:
+        header.set_xyzt_units(header.get_xyzt_units()[0], "sec")
+        header["pixdim"][4] = step / 1000.0
+
+
 def _in_file_order(thing: Image | Mask) -> NDArray[Any]:
     """The numbers as (x, y[, z[, t or layer]]), of a kind that NIfTI knows."""
     if isinstance(thing, Mask):
@@ -83,15 +103,20 @@ def _in_file_order(thing: Image | Mask) -> NDArray[Any]:
         axes = (*letters,) if len(thing.layers) == 1 else ("t", *letters)
     else:
         array, axes = thing.array, thing.axes
-    if "c" in axes:
-        if array.shape[-1] != 3 or array.dtype != np.uint8:
-            raise UsageError(
-                f"NIfTI holds colour as 3 bytes; this image is {array.dtype} with {array.shape[-1]} channels"
-            )
+    if "c" in axes and array.shape[-1] == 3 and array.dtype == np.uint8:
         array = np.ascontiguousarray(array).view(_RGB)[..., 0]
+    elif "c" in axes:
+        return _as_vectors(array, axes)
     if "t" in axes and "z" not in axes:
         array = array[:, None]
     return array.astype(_storable(array)).T
+
+
+def _as_vectors(array: NDArray[Any], axes: tuple[str, ...]) -> NDArray[Any]:
+    """(…, c) as (x, y, z, t, c), with sizes of one for the axes that are not there."""
+    sizes = dict(zip(axes, array.shape, strict=True))
+    full = np.moveaxis(array, -1, 0).reshape([sizes.get(a, 1) for a in "ctzyx"])
+    return full.astype(_storable(array)).T
 
 
 def _storable(array: NDArray[Any]) -> np.dtype[Any]:

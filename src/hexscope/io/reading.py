@@ -207,7 +207,7 @@ def open_series(series: Series, *, even: bool = False) -> Image:
     found = () if modality is None else modality.audit(image)
     unique = dict.fromkeys((*series.faults, *image.faults, *found))
     if even and series.load_even is not None:
-        mended = ("geometry.uneven_spacing", "geometry.missing_slice")
+        mended = ("geometry.uneven_spacing", "geometry.missing_slice", "geometry.gantry_tilt")
         unique = {f: None for f in unique if f.code not in mended}
     name = image.name or series.description or Path(series.files[0]).name
     step = f"read from {series.format}, {len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
