@@ -98,7 +98,8 @@ def _radiopharmaceutical(dataset: Any) -> dict[str, Any]:
 
 def _private(dataset: Any) -> dict[str, Any]:
     """What the makers' private elements say; numbers as numbers."""
-    return {fact: value for *place, fact in _PRIVATE if (value := _private_value(dataset, *place)) is not None}
+    found = ((fact, _private_value(dataset, group, element, creator)) for group, element, creator, fact in _PRIVATE)
+    return {fact: value for fact, value in found if value is not None}
 
 
 def _private_value(dataset: Any, group: int, element: int, creator: str) -> str | float | None:

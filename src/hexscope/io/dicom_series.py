@@ -241,4 +241,3 @@ def _note_padding(facts: dict[str, Any], frames: Sequence[Frame]) -> None:
     if isinstance(padding, int) and len({f.rescale for f in frames}) == 1:
         slope, intercept = frames[0].rescale or (1.0, 0.0)
         facts["padding_value"] = padding * slope + intercept
-

@@ -8,13 +8,17 @@ from hexscope.core.quantity import Quantity
 from hexscope.modality.base import Modality, lacking
 from hexscope.modality.facts import grey_or_colour
 
-#: What tells one contrast from another; a header without them cannot say what its brightness means.
+#: What tells one contrast from another; a header without them cannot say what its brightness means. Enhanced objects
+#: name the echo time otherwise.
 NEEDS = {"EchoTime": "(0018,0081)", "RepetitionTime": "(0018,0080)", "MagneticFieldStrength": "(0018,0087)"}
 
 
 def audit(image: Image) -> tuple[Fault, ...]:
     """A signal without the settings it was made with. A map in a unit of its own (ADC) needs none of them."""
-    return lacking(image, NEEDS) if image.quantity is Quantity.ARBITRARY else ()
+    if image.quantity is not Quantity.ARBITRARY:
+        return ()
+    told_otherwise = ("EchoTime",) if "EffectiveEchoTime" in image.facts else ()
+    return lacking(image, {keyword: tag for keyword, tag in NEEDS.items() if keyword not in told_otherwise})
 
 
 MR = Modality(

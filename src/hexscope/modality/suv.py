@@ -34,6 +34,11 @@ TAGS = {
     "PhilipsActivityScaleFactor": "(7053,1009)",
 }
 
+_INJECTION = {
+    "RadiopharmaceuticalStartDateTime": "RadiopharmaceuticalStartDateTime (0018,1078)",
+    "RadiopharmaceuticalStartTime": "RadiopharmaceuticalStartTime (0018,1072)",
+}
+
 #: A dose below this cannot make an image: 0.1 MBq. Such a number is in MBq or mCi, and which is not guessed.
 LEAST_DOSE_BQ = 1e5
 #: Heaviest patient on record, rounded up, in kg. A larger number is in grams or pounds.
@@ -132,7 +137,7 @@ class Header:
     # ---- decay ----------------------------------------------------------------------------------------
 
     def reference(self) -> str:
-        """What the activity is corrected to: ADMIN, START or NONE (PS3.3 C.8.9.1), or the DATE of an enhanced object."""
+        """What the activity is corrected to: ADMIN, START or NONE (PS3.3 C.8.9.1), or an enhanced object's DATE."""
         reference = text(self.image.facts, "DecayCorrection").upper()
         if reference in ("ADMIN", "START", "NONE"):
             self.require_same("DecayCorrection")
@@ -155,6 +160,8 @@ class Header:
 
     def given(self) -> Moment:
         """When the tracer was injected."""
+        if not any(text(self.image.facts, keyword) for keyword in _INJECTION):
+            raise self._no_time(f"{' and '.join(_INJECTION.values())} are absent")
         found = injection(self.image.facts, self.scan(), self.half_life())
         if isinstance(found, str):
             raise self._no_time(found)
@@ -209,8 +216,7 @@ class Header:
 
     def _no_time(self, what: str) -> MissingFact:
         return MissingFact(
-            f"{self.wanted.value} of {self.name} needs the time from injection to "
-            f"scan: {what}. No default is assumed.",
+            f"{self.wanted.value} of {self.name} needs the time from injection to scan: {what}. No default is assumed.",
             code="value.missing_time",
         )
 
