@@ -114,7 +114,7 @@ def test_philips_activity_factor_counts_where_the_suv_factor_is_0_or_absent(tmp_
     # By hand: counts × 1.75 = Bq/ml; 73,000 g / (290 MBq × 2^(−3657 s / 6586.199707 s)).
     factor = 1.75 * 73e3 / (290e6 * 2 ** (-3657 / 6586.199707))
     np.testing.assert_allclose(converted.array, image.array * factor, rtol=2e-6)
-    assert [entry.tag for entry in ledger][0] == "(7053,1009)"
+    assert ledger[0].tag == "(7053,1009)"
     assert {"dose", "weight", "decay factor"} <= {entry.name for entry in ledger}
     assert PT.audit(image) == ()
 

@@ -1,7 +1,7 @@
 """SUV against header and factor pairs that others published, and against the sizes' own published formulas.
 
-Source: cornerstonejs/calculate-suv (MIT), ``test/calculateSUV_SampleData.test.ts`` at commit 12e4a62 with the headers of
-``test/metadata``, and ``test/calculateSUVScalingFactors.test.ts`` at 310cfac. Its authors compared the factors of
+Source: cornerstonejs/calculate-suv (MIT), ``test/calculateSUV_SampleData.test.ts`` at commit 12e4a62 with the headers
+of ``test/metadata``, and ``test/calculateSUVScalingFactors.test.ts`` at 310cfac. Its authors compared the factors of
 these scans with Fiji and with a vendor's workstation (OHIF/Viewers issue 3439, comment of 2023-07-10).
 """
 
@@ -86,8 +86,8 @@ def test_philips_counts(oblique_grid: Grid) -> None:
 def test_philips_activity_where_the_suv_factor_is_0(oblique_grid: Grid) -> None:
     """Published for a dose of 100 Bq, 1602.563; here 100 MBq, as a smaller dose is refused."""
     facts = {
-        **CORRECTED, "Units": "CNTS", "DecayCorrection": "ADMIN", "PatientWeight": 100.0, "RadionuclideTotalDose": 100e6,
-        "PhilipsSUVScaleFactor": 0.0, "PhilipsActivityScaleFactor": 1.602563,
+        **CORRECTED, "Units": "CNTS", "DecayCorrection": "ADMIN", "PatientWeight": 100.0,
+        "RadionuclideTotalDose": 100e6, "PhilipsSUVScaleFactor": 0.0, "PhilipsActivityScaleFactor": 1.602563,
     }  # fmt: skip
     got = factor(pet(oblique_grid, facts, Quantity.COUNTS), Quantity.SUVBW)
     assert got * 1e6 == pytest.approx(1602.5629999999999, rel=1e-12)

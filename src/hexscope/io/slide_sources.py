@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from hexscope.io.tiff import open_tiff
 PLAUSIBLE_MICRONS = (0.02, 40.0)
 
 _MICRONS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_PHOTOGRAPHS = ("label", "macro", "overview", "thumbnail")
+_PHOTOGRAPHS = re.compile(r"\b(label|macro|overview|thumbnail)\b", re.IGNORECASE)
 _RESOLUTION_MICRONS = {2: 25400.0, 3: 1e4}  # TIFF ResolutionUnit: inch, centimetre
 
 
@@ -165,7 +166,7 @@ def rgb_series(file: Any) -> Any:
     fitting = [
         s for s in file.series
         if s.axes in ("YXS", "YXC") and s.dtype == np.uint8 and s.shape[2] in (3, 4) and s.keyframe.planarconfig == 1
-        and not any(word in s.name.lower() for word in _PHOTOGRAPHS)
+        and not _PHOTOGRAPHS.search(s.name)
     ]  # fmt: skip
     return max(fitting, key=lambda s: s.shape[0] * s.shape[1], default=None)
 
