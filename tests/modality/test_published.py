@@ -52,8 +52,8 @@ PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
     # SeriesTime lies 5 µs after AcquisitionTime, so the start is worked back from the frame; no injection date.
     "BQML_AC_DT_BEFORE_S_DT_SIEMENS": (
         {
-            "SeriesTime": "123515.000000", "AcquisitionTime": "123514.999995", "PatientWeight": 65.0,
-            "RadionuclideTotalDose": 225e6, "RadionuclideHalfLife": 6586.2,
+            "Manufacturer": "SIEMENS", "SeriesTime": "123515.000000", "AcquisitionTime": "123514.999995",
+            "PatientWeight": 65.0, "RadionuclideTotalDose": 225e6, "RadionuclideHalfLife": 6586.2,
             "RadiopharmaceuticalStartTime": "114100.000000", "FrameReferenceTime": 59936.854672596,
             "ActualFrameDuration": 120000,
         },

@@ -275,7 +275,8 @@ def test_ge_tells_the_scan_start_where_series_time_was_rewritten() -> None:
 )
 def test_a_frame_implies_the_scan_start(reference: float | None, duration: float, seconds_before: float) -> None:
     facts = {**REWRITTEN, "FrameReferenceTime": reference, "ActualFrameDuration": duration}
-    found = scan_start(facts)
+    assert scan_start({**facts, "Manufacturer": "Philips"}) == Moment(datetime(2024, 3, 5, 10, 0, 1), "(0008,0032)")
+    found = scan_start({**facts, "Manufacturer": "SIEMENS"})
     assert found is not None
     assert (datetime(2024, 3, 5, 10, 0, 1) - found.when).total_seconds() == pytest.approx(seconds_before, abs=2e-3)
 

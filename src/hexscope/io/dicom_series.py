@@ -217,6 +217,7 @@ def series_facts(frames: Sequence[Frame]) -> dict[str, Any]:
         facts.update(earliest(headers))
     if facts.get("Modality") == "PT":
         facts["differing"] = differing(headers)
+        facts["rescale_slopes"] = sorted({f.rescale[0] for f in frames if f.rescale is not None})
     facts["missing_in"] = _missing_in(headers, facts)
     facts["SOPInstanceUIDs"] = [str(h.get("SOPInstanceUID") or "") for h in headers]
     if first.stored.frames > 1:

@@ -14,6 +14,9 @@ _DAY_S = 86400.0
 #: An interval longer than this leaves a thousandth of the tracer: the dates do not belong together.
 _MOST_HALF_LIVES = 10.0
 
+#: Makers whose Acquisition Time is that of the bed position: Siemens, and CPS whose scanners they sold.
+_TIMED_BY_BED = ("SIEMENS", "CPS")
+
 #: Above this half-life a scan may be days after the injection, so a time without its date is not enough.
 _LONGEST_WITHOUT_DATE_S = 12 * 3600.0
 
@@ -74,8 +77,8 @@ def scan_start(facts: Facts) -> Moment | None:
     """What Decay Correction START refers to: the start of the series.
 
     Series Time, unless it lies after the earliest Acquisition Time: then it was rewritten when the series was
-    processed. What counts then, in this order: GE's private scan date and time (0009,100D) of GEMS_PETD_01; the
-    start that Acquisition Time and Frame Reference Time of one frame imply; the earliest Acquisition Time.
+    processed. What counts then, in this order: GE's private scan date and time (0009,100D) of GEMS_PETD_01; with
+    Siemens, the start that Acquisition Time and Frame Reference Time of one frame imply; the earliest Acquisition Time.
     QIBA FDG-PET/CT, vendor-neutral pseudo-code for SUV calculation (2012).
     """
     series = moment(text(facts, "SeriesDate"), text(facts, "SeriesTime"))
@@ -90,7 +93,10 @@ def scan_start(facts: Facts) -> Moment | None:
 
 def _implied(facts: Facts, first: Moment) -> Moment | None:
     """The scan start from one frame: Frame Reference Time (0054,1300) is counted from it, in ms, to when the frame
-    had its mean count rate; Acquisition Time is when the frame began. None where one is absent or 0."""
+    had its mean count rate; Acquisition Time is when the frame began. None where one is absent or 0, and for other
+    makers than Siemens: Philips writes the start of the whole scan as Acquisition Time of each bed."""
+    if not text(facts, "Manufacturer").upper().startswith(_TIMED_BY_BED):
+        return None
     reference_ms, duration_s = number(facts, "FrameReferenceTime"), frame_seconds(facts)
     half_life = number(facts, "RadionuclideHalfLife")
     if not reference_ms or reference_ms < 0 or duration_s is None or not half_life or half_life < 0:

@@ -22,6 +22,7 @@ from hexscope.modality.clock import Moment, acquisition, correction_moment, fram
 from hexscope.modality.facts import number, text, words
 
 TAGS = {
+    "Units": "(0054,1001)",
     "PatientWeight": "(0010,1030)",
     "PatientSize": "(0010,1020)",
     "PatientSex": "(0010,0040)",
@@ -120,8 +121,10 @@ class Header:
         return dose
 
     def require_corrections(self) -> None:
-        """Attenuation always; decay unless the header says that no decay correction was made."""
+        """Attenuation always; decay unless the header says that no decay correction was made; units alike in all
+        slices."""
         facts = self.image.facts
+        self.require_same("Units")
         done = {*words(facts, "CorrectedImage")}
         done |= {code for code, word in _ENHANCED_CORRECTIONS.items() if text(facts, word).upper() == "YES"}
         uncorrected = text(facts, "DecayCorrection").upper() == "NONE"
@@ -285,11 +288,21 @@ def convert(image: Image, wanted: Quantity) -> tuple[Image, Ledger]:
     else:
         return no_conversion(image, wanted)
     ledger = (
+        *_slopes(image),
         *ledger,
         LedgerEntry("factor", factor, f"{wanted.value} per {image.quantity.value}", "all of the above"),
     )
     step = f"{wanted.value} = {image.quantity.value} × {factor:.6g}"
     return image.with_array(image.array.astype(np.float32) * np.float32(factor), step, quantity=wanted), ledger
+
+
+def _slopes(image: Image) -> Ledger:
+    """What made the stored numbers: one slope, or how far those of the slices reach."""
+    slopes = image.facts.get("rescale_slopes") or ()
+    if not slopes:
+        return ()
+    value = slopes[0] if len(slopes) == 1 else f"{slopes[0]:g} to {slopes[-1]:g}, one a slice"
+    return (LedgerEntry("rescale slope", value, image.quantity.value, "(0028,1053)"),)
 
 
 def _from_activity(header: Header) -> tuple[float, Ledger]:
