@@ -207,3 +207,32 @@ def test_real_pet_slices_keep_their_slopes(shared_data: Path) -> None:
     assert isinstance(image, Image)
     suv = hx.quantify(image, "SUVbw")
     assert suv.array.max() == pytest.approx(19.51, abs=0.01)
+
+
+def test_a_parametric_map_of_floats(tmp_path: Path) -> None:
+    """Float pixels, the map in the shared functional group, its bounds as doubles (PS3.3 C.7.6.16.2.11)."""
+    array = (np.arange(2 * 77, dtype=np.float32) * 1.5 - 3).reshape(2, 7, 11)
+    tags = pixel_tags(array)
+    tags["FloatPixelData"] = tags.pop("PixelData")
+    for keyword in ("BitsStored", "HighBit", "PixelRepresentation"):
+        del tags[keyword]
+    found = value_map("um2/s", 2.0, 1.0)
+    del found.RealWorldValueFirstValueMapped, found.RealWorldValueLastValueMapped
+    found.DoubleFloatRealWorldValueFirstValueMapped, found.DoubleFloatRealWorldValueLastValueMapped = -3.0, 226.5
+    shared = item(
+        RealWorldValueMappingSequence=[found],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=place([0, 0, 0])["ImageOrientationPatient"])],
+        PixelMeasuresSequence=[item(PixelSpacing=[0.7, 0.5], SliceThickness=3)],
+    )
+    ds = dataset("1.2.840.10008.5.1.4.1.1.30", "MR")
+    ds.SharedFunctionalGroupsSequence = [shared]
+    normal = np.cross([0.36, 0.48, -0.8], [0.8, -0.6, 0.0])
+    ds.PerFrameFunctionalGroupsSequence = [
+        item(PlanePositionSequence=[item(ImagePositionPatient=[round(v, 6) for v in (3.0 * k * normal).tolist()])])
+        for k in range(2)
+    ]
+    save(ds, tmp_path / "a", **tags)
+    image = open_series(only(tmp_path))
+    assert image.quantity is Quantity.DIFFUSION
+    np.testing.assert_allclose(image.array, (array * 2 + 1) * 1e-6, rtol=1e-5)
+    assert "-3 to 226.5" in next(f.detail for f in image.faults if f.code == "value.real_world_map")
