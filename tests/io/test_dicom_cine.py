@@ -98,6 +98,12 @@ def test_contrast_frames_are_averaged_as_asked(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.array, np.stack(means) - FRAMES[1], rtol=1e-6)
 
 
+def test_averaging_stays_inside_the_range(tmp_path: Path) -> None:
+    masks = mask(MaskFrameNumbers=5, ApplicableFrameRange=[2, 3], ContrastFrameAveraging=3)
+    image = xray.dsa(angiogram(tmp_path, masks))
+    np.testing.assert_allclose(image.array, np.stack([FRAMES[1:3].mean(axis=0), FRAMES[2]]) - FRAMES[4], rtol=1e-6)
+
+
 def test_without_a_range_all_but_the_masks_are_contrast(tmp_path: Path) -> None:
     image = xray.dsa(angiogram(tmp_path, mask(MaskFrameNumbers=3)))
     np.testing.assert_allclose(image.array, FRAMES[[0, 1, 3, 4]].astype(float) - FRAMES[2], rtol=1e-6)

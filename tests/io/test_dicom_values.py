@@ -36,7 +36,7 @@ def value_map(unit: str, slope: float, intercept: float, label: str = "map", sch
     code = item(CodeValue=unit, CodingSchemeDesignator=scheme, CodeMeaning=f"meaning of {unit}")
     return item(
         LUTLabel=label, RealWorldValueSlope=slope, RealWorldValueIntercept=intercept,
-        RealWorldValueFirstValueMapped=-2000, RealWorldValueLastValueMapped=3000, MeasurementUnitsCodeSequence=[code],
+        RealWorldValueFirstValueMapped=0, RealWorldValueLastValueMapped=3000, MeasurementUnitsCodeSequence=[code],
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_a_map_in_a_known_unit_makes_the_numbers(tmp_path: Path, unit: str, quan
     np.testing.assert_allclose(image.array, (STORED * slopes + 7.0) * scale, rtol=1e-6)
     assert [f.code for f in image.faults if f.code.startswith("value")] == ["value.real_world_map"]
     assert image.facts["value_map"]["unit"].casefold() == unit.casefold()
-    assert "-2000 to 3000" in image.faults[-1].detail
+    assert "0 to 3000" in image.faults[-1].detail
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,15 @@ def test_a_ct_with_a_modality_lut(tmp_path: Path, kind: str, quantity: Quantity)
     series = only(tmp_path)
     assert series.quantity is quantity
     np.testing.assert_array_equal(series.load().array.squeeze(), array + 500)
+
+
+def test_a_map_stands_in_place_of_a_modality_lut(tmp_path: Path) -> None:
+    array = np.arange(77, dtype=np.uint16).reshape(7, 11)
+    ds = dataset(MR, "MR")
+    ds.ModalityLUTSequence = [lut("US", 0, list(range(500, 577)))]
+    ds.RealWorldValueMappingSequence = [value_map("um2/s", 3.0, 0.0)]
+    save(ds, tmp_path / "a", **pixel_tags(array), **place([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(only(tmp_path).load().array.squeeze(), array * 3e-6, rtol=1e-6)
 
 
 def test_monochrome1_and_windows_change_no_value(tmp_path: Path) -> None:
