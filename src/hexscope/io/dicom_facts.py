@@ -141,9 +141,9 @@ def differing(headers: Sequence[Header]) -> dict[str, int]:
 
 def _critical(header: Header) -> dict[str, Any]:
     """The values that SUV rests on, None where the file lacks one."""
-    injected = value_of(header.dataset, "RadiopharmaceuticalInformationSequence")
+    injected = header.get("RadiopharmaceuticalInformationSequence")
     tracer = injected[0] if injected else {}
-    return {k: value_of(tracer if k in _RADIO else header.dataset, k) for k in PET_CRITICAL}
+    return {k: value_of(tracer, k) if k in _RADIO else header.get(k) for k in PET_CRITICAL}
 
 
 #: What belongs to one acquisition and must be taken from the same file.
