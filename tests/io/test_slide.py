@@ -236,6 +236,119 @@ def test_dicom_cut_short(tmp_path: Path) -> None:
     assert scan_dicom_slide([path]).others[0].faults[0].code.startswith("file.")
 
 
+# ---- focal planes, optical paths, photographs of the glass --------------------------------------------------
+
+PLANES = [np.roll(PIXELS, 17 * k, axis=0) // (k + 1) for k in range(3)]
+
+
+def _stacked(path: Path, planes: list[np.ndarray], *, full: bool, paths: int = 1) -> Path:
+    """Focal planes (and optical paths, the first of which counts) in one instance."""
+    ds = pydicom.dcmread(_dicom(path))
+    layers = [(p, z) for p in range(paths) for z in range(len(planes))]
+    frames = [tile for p, z in layers for _, _, tile in _tiles(planes[z] // (1 + 9 * p))]
+    ds.NumberOfFrames, ds.PixelData = len(frames), b"".join(f.tobytes() for f in frames)
+    if paths > 1:
+        ds.NumberOfOpticalPaths = paths
+    if full:
+        ds.TotalPixelMatrixFocalPlanes = len(planes)
+    else:
+        ds.DimensionOrganizationType = "TILED_SPARSE"
+        ds.PerFrameFunctionalGroupsSequence = [_layered(y, x, p, z) for p, z in layers for y, x, _ in _tiles(planes[z])]
+    ds.save_as(path)
+    return path
+
+
+def _layered(y: int, x: int, path: int, z: int) -> Dataset:
+    item, optical = _placed(y, x), Dataset()
+    item.PlanePositionSlideSequence[0].ZOffsetInSlideCoordinateSystem = 0.002 * (3 - z)
+    optical.OpticalPathIdentifier = f"path {path}"
+    item.OpticalPathIdentificationSequence = [optical]
+    return item
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("paths", [1, 2])
+def test_the_middle_focal_plane_is_read_and_told(tmp_path: Path, full: bool, paths: int) -> None:
+    found = scan_dicom_slide([_stacked(tmp_path / "a", PLANES, full=full, paths=paths)])
+    image = found.series[0].load()
+    assert np.array_equal(image.array, PLANES[1])
+    assert "focal plane 2 of 3" in image.steps
+    assert ("optical path 1 of 2" in image.steps) is (paths == 2)
+    assert [f.code for f in image.faults] == ["series.focal_planes"]
+    assert "3 focal planes; number 2" in image.faults[0].detail
+
+
+def _at_height(path: Path, pixels: np.ndarray, height_mm: float, **tags: str) -> Path:
+    ds = pydicom.dcmread(_dicom(path, pixels))
+    origin = Dataset()
+    origin.ZOffsetInSlideCoordinateSystem = height_mm
+    ds.TotalPixelMatrixOriginSequence = [origin]
+    for keyword, value in tags.items():
+        setattr(ds, keyword, value)
+    ds.save_as(path)
+    return path
+
+
+def test_focal_planes_in_files_of_their_own(tmp_path: Path) -> None:
+    heights = (0.004, 0.0, 0.002)
+    files = [_at_height(tmp_path / f"{k}", PLANES[k], heights[k]) for k in range(3)]
+    found = scan_dicom_slide([*files, _dicom(tmp_path / "coarse", PIXELS[::2, ::2])])
+    image = found.series[0].load()
+    assert image.pixels.levels == ((307, 411, 3), (154, 206, 3))
+    assert np.array_equal(image.array, PLANES[2])
+    assert [f.code for f in image.faults] == ["series.focal_planes"]
+    assert sorted(Path(o.where).name for o in found.others) == ["0", "1"]
+    assert all("another focal plane of 2" in o.faults[0].detail for o in found.others)
+
+
+def test_two_files_at_one_place_are_refused(tmp_path: Path) -> None:
+    found = scan_dicom_slide([_at_height(tmp_path / n, PIXELS, 0.001) for n in "ab"])
+    assert not found.series
+    assert {o.faults[0].code for o in found.others} == {"geometry.conflicting_slice"}
+
+
+def test_parts_of_a_concatenation_are_refused(tmp_path: Path) -> None:
+    found = scan_dicom_slide([_at_height(tmp_path / "a", PIXELS, 0.0, ConcatenationUID="1.2.9")])
+    assert not found.series and "concatenation" in found.others[0].faults[0].detail
+
+
+def test_two_frames_at_one_place_are_refused(tmp_path: Path) -> None:
+    path = _dicom(tmp_path / "a", sparse=True)
+    ds = pydicom.dcmread(path)
+    ds.PerFrameFunctionalGroupsSequence[1] = ds.PerFrameFunctionalGroupsSequence[0]
+    ds.save_as(path)
+    with pytest.raises(FormatError, match="frames 1 and 2 claim one place"):
+        _ = scan_dicom_slide([path]).series[0].load().array
+
+
+@pytest.mark.parametrize("flavour", ["LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER"])
+def test_photographs_of_the_glass_are_never_an_image(tmp_path: Path, flavour: str) -> None:
+    found = scan_dicom_slide([_dicom(tmp_path / "a", flavour=flavour)])
+    assert not found.series and found.others[0].verdict == "ignored"
+
+
+def test_an_ome_label_larger_than_the_tissue_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        how: dict[str, Any] = {"tile": (128, 160), "photometric": "rgb", "compression": "deflate"}
+        file.write(np.repeat(PIXELS, 2, axis=0), metadata={"Name": "Label image"}, **how)
+        file.write(PIXELS, metadata={"Name": "tissue"}, **how)
+    assert np.array_equal(_load(path).array, PIXELS)
+
+
+@pytest.mark.parametrize(("unit", "per_unit"), [("CENTIMETER", 10.0), ("INCH", 25.4)])
+@pytest.mark.parametrize("ome", [False, True])
+def test_resolution_in_either_unit_and_of_both_axes(tmp_path: Path, unit: str, per_unit: float, ome: bool) -> None:
+    """0.5 µm down, 0.25 µm across."""
+    path = tmp_path / ("a.ome.tif" if ome else "a.tif")
+    resolution = (per_unit / 0.00025, per_unit / 0.0005)
+    tifffile.imwrite(
+        path, PIXELS, tile=(128, 160), photometric="rgb", resolution=resolution, resolutionunit=unit, ome=ome,
+        metadata={} if ome else None,
+    )  # fmt: skip
+    assert _load(path).grid.spacing_mm == pytest.approx((0.0005, 0.00025), rel=1e-4)
+
+
 def test_real_slides(shared_data: Path) -> None:
     svs = _load(shared_data / "path-slides" / "small_HE.svs")
     assert svs.shape == (2967, 2220, 3)

@@ -23,7 +23,12 @@ RESCALE = {"RescaleSlope": 1.0, "RescaleIntercept": -1024.0}
         (RESCALE, Quantity.HU),
         ({**RESCALE, "RescaleType": "HU"}, Quantity.HU),
         ({**RESCALE, "RescaleType": "US"}, Quantity.HU),
+        ({**RESCALE, "RescaleType": "US", "ImageType": ["DERIVED", "PRIMARY", "CBF"]}, Quantity.ARBITRARY),
         ({**RESCALE, "RescaleType": "HU_MOD"}, Quantity.ARBITRARY),
+        ({**RESCALE, "RescaleType": "ED"}, Quantity.ARBITRARY),
+        ({**RESCALE, "RescaleType": "mGy"}, Quantity.ARBITRARY),
+        ({"ModalityLUTType": "HU"}, Quantity.HU),
+        ({"ModalityLUTType": "OD"}, Quantity.ARBITRARY),
         ({**RESCALE, "RescaleType": "Z_EFF"}, Quantity.ARBITRARY),
         ({**RESCALE, "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, Quantity.ARBITRARY),
         ({"RescaleSlope": 1.0}, Quantity.ARBITRARY),
@@ -35,7 +40,9 @@ def test_ct_is_hu_only_where_the_header_rescales_to_it(
 ) -> None:
     assert CT.stored(facts) is quantity
     codes = [fault.code for fault in CT.audit(replace(oblique_ct, facts=facts, quantity=quantity))]
-    assert codes == ([] if quantity is Quantity.HU else ["value.unknown_rescale"])
+    expected = "value.assumed_hu" if facts.get("RescaleType") == "US" else None
+    expected = expected if quantity is Quantity.HU else "value.unknown_rescale"
+    assert codes == ([] if expected is None else [expected])
 
 
 def test_xray_tells_of_the_detector_plane_and_of_polarity_once() -> None:

@@ -14,7 +14,7 @@ from hexscope.core.quantity import Quantity
 from hexscope.errors import MissingFact, QuantityError
 from hexscope.modality import PT
 from hexscope.modality.body import body_size
-from hexscope.modality.clock import Moment, date_time, injection, moment, scan_start
+from hexscope.modality.clock import Moment, date_time, injection, mean_rate_seconds, moment, scan_start
 
 FACTS: dict[str, Any] = {
     "Units": "BQML",
@@ -244,3 +244,103 @@ def test_lean_mass_needs_height_and_sex(oblique_grid: Grid, missing: str) -> Non
 def test_no_way_to_hounsfield(oblique_grid: Grid) -> None:
     with pytest.raises(QuantityError):
         PT.convert(pet(oblique_grid), Quantity.HU)
+
+
+# ---- clocks ------------------------------------------------------------------------------------------------
+
+REWRITTEN = {**FACTS, "SeriesTime": "180000"}
+
+
+def test_ge_tells_the_scan_start_where_series_time_was_rewritten() -> None:
+    facts = {
+        **REWRITTEN,
+        "GEScanDateTime": "20240305095959.50",
+        "FrameReferenceTime": 60000,
+        "ActualFrameDuration": 1e5,
+    }
+    assert scan_start(facts) == Moment(datetime(2024, 3, 5, 9, 59, 59, 500000), "(0009,100D)")
+    sound = {**FACTS, "GEScanDateTime": "20240305095959.50"}
+    assert scan_start(sound) == Moment(datetime(2024, 3, 5, 10, 0, 0, 500000), "(0008,0031)")
+
+
+@pytest.mark.parametrize(
+    ("reference", "duration", "seconds_before"),
+    [
+        (60000.0, 120000, 0.0626),  # the mean rate of a 2 min frame of F-18 falls 59.9374 s into it
+        (300000.0, 120000, 240.0626),  # a later bed
+        (0, 120000, 0.0),
+        (300000.0, 0, 0.0),
+        (None, 120000, 0.0),
+    ],
+)
+def test_a_frame_implies_the_scan_start(reference: float | None, duration: float, seconds_before: float) -> None:
+    facts = {**REWRITTEN, "FrameReferenceTime": reference, "ActualFrameDuration": duration}
+    assert scan_start({**facts, "Manufacturer": "Philips"}) == Moment(datetime(2024, 3, 5, 10, 0, 1), "(0008,0032)")
+    found = scan_start({**facts, "Manufacturer": "SIEMENS"})
+    assert found is not None
+    assert (datetime(2024, 3, 5, 10, 0, 1) - found.when).total_seconds() == pytest.approx(seconds_before, abs=2e-3)
+
+
+def test_the_mean_rate_of_a_frame() -> None:
+    """Against the integral itself, over a frame of two half-lives."""
+    times = np.linspace(0.0, 200.0, 200001)
+    mean = np.trapezoid(2 ** (-times / 100.0), times) / 200.0
+    assert 2 ** (-mean_rate_seconds(200.0, 100.0) / 100.0) == pytest.approx(mean, rel=1e-8)
+
+
+# ---- enhanced PET and odd units -----------------------------------------------------------------------------
+
+ENHANCED = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.130",
+    "Units": None,
+    "DecayCorrection": None,
+    "CorrectedImage": None,
+    "DecayCorrected": "YES",
+    "AttenuationCorrected": "YES",
+    "DecayCorrectionDateTime": "20240305103000",
+    "RadionuclideTotalDose": 350.0,
+}
+
+
+def test_enhanced_pet_doses_in_megabecquerel_and_names_its_reference(oblique_grid: Grid) -> None:
+    image = pet(oblique_grid, **ENHANCED)
+    left = 350e6 * 2 ** (-5400 / 6586.2)
+    assert factor(image) == pytest.approx(70e3 / left, rel=1e-9)
+    assert PT.audit(image) == ()
+    tags = {entry.name: entry.tag for entry in PT.convert(image, Quantity.SUVBW)[1]}
+    assert tags["decay corrected to"] == "(0018,9701)"
+
+
+@pytest.mark.parametrize(("lost", "told"), [("AttenuationCorrected", "ATTN"), ("DecayCorrected", "DECY")])
+def test_enhanced_pet_without_a_correction_is_refused(oblique_grid: Grid, lost: str, told: str) -> None:
+    with pytest.raises(QuantityError, match=told):
+        PT.convert(pet(oblique_grid, **{**ENHANCED, lost: "NO"}), Quantity.SUVBW)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"Units": "GML", "SUVType": "LBM"}, "LBM names no formula"),
+        ({"Units": "GML", "SUVType": "BSA"}, "SUVType (0054,1006) is BSA"),
+        ({"Units": "MLMINML", "SUVType": None}, "Units (0054,1001) are MLMINML"),
+    ],
+)
+def test_units_that_name_no_quantity_are_told(oblique_grid: Grid, facts: dict[str, Any], told: str) -> None:
+    image = pet(oblique_grid, PT.stored(facts), **facts)
+    (fault,) = PT.audit(image)
+    assert fault.code == "value.unknown_units" and told in fault.detail
+    with pytest.raises(QuantityError):
+        PT.convert(image, Quantity.SUVBW)
+
+
+def test_counts_without_corrections_are_refused(oblique_grid: Grid) -> None:
+    image = pet(oblique_grid, Quantity.COUNTS, PhilipsSUVScaleFactor=0.0005, CorrectedImage=["DECY"])
+    with pytest.raises(QuantityError, match="lacks ATTN"):
+        PT.convert(image, Quantity.SUVBW)
+
+
+def test_a_stored_suv_needs_no_dose_to_become_another(oblique_grid: Grid) -> None:
+    image = pet(oblique_grid, Quantity.SUVBW, Units="GML", RadionuclideTotalDose=None, SeriesTime=None)
+    lean = PT.convert(image, Quantity.SUVLBM)[0]
+    size = body_size(Quantity.SUVLBM, 70.0, 1.75, "F")[0]
+    np.testing.assert_allclose(lean.array, image.array * size / 70e3, rtol=1e-6)

@@ -86,6 +86,11 @@ FAULTS: dict[str, FaultKind] = {
         "Nothing to do: volumes of one grid lie along the axis t; frame() takes one.",
         "无需处理：同一网格的各时间点沿 t 轴排列；frame() 取其一。",
     ),
+    "series.focal_planes": _K(
+        "repaired",
+        "The middle one of several focal planes was taken; a slide is read as one plane.",
+        "多个焦平面中取了中间一个；切片按单平面读取。",
+    ),
     # ---- geometry
     "geometry.no_spacing": _K(
         "ok",
@@ -210,6 +215,46 @@ FAULTS: dict[str, FaultKind] = {
         "ok",
         "The header gives no rescale to HU; values are kept as arbitrary.",
         "头文件没有到 HU 的换算；数值按任意单位保留。",
+    ),
+    "value.assumed_hu": _K(
+        "repaired",
+        "Rescale Type says US (unspecified); an original CT slice is taken as HU. Check one known tissue.",
+        "换算类型为 US（未指定）；原始 CT 切片按 HU 处理，请以已知组织核对。",
+    ),
+    "value.real_world_map": _K(
+        "ok",
+        "Numbers are those of the header's real-world value map, in place of its rescale.",
+        "数值取自头文件的真实世界值映射，而非其换算参数。",
+    ),
+    "value.unknown_units": _K(
+        "ok",
+        "The header's units name no quantity known here; values are kept as arbitrary.",
+        "头文件的单位不对应已知物理量；数值按任意单位保留。",
+    ),
+    "value.differing_facts": _K(
+        "refused",
+        "Slices of one series disagree on a value that holds for all; mend the header, or remove the strays.",
+        "同一序列的切片在应一致的字段上不一致；请修正头文件或移除不属于该序列的切片。",
+    ),
+    "value.for_processing": _K(
+        "ok",
+        "FOR PROCESSING: the detector's signal, not made for the eye. Models of display images do not fit it.",
+        "FOR PROCESSING：探测器原始信号，未经显示处理；为显示图像训练的模型不适用。",
+    ),
+    "value.mask_subtraction": _K(
+        "ok",
+        "Frames are given unsubtracted; hexscope.modality.xray.dsa subtracts the mask the header names.",
+        "帧按未减影给出；hexscope.modality.xray.dsa 可按头文件所指蒙片减影。",
+    ),
+    "value.conflicting_laterality": _K(
+        "refused",
+        "Find out which side was imaged, and mend the header: it names both.",
+        "头文件同时写了左右两侧；请查明实际侧别并修正。",
+    ),
+    "value.bare_header": _K(
+        "ok",
+        "Fields that a sound header carries are absent; what rests on them cannot be known.",
+        "缺少完整头文件应有的字段；依赖这些字段的信息无从得知。",
     ),
     # ---- registration
     "registration.rejected": _K(

@@ -20,6 +20,7 @@ class Quantity(StrEnum):
     COUNTS = "counts"
     OPTICAL_DENSITY = "optical density"
     VELOCITY = "cm/s"
+    DIFFUSION = "mm2/s"
     RGB = "RGB"
     ARBITRARY = "arbitrary"
 
@@ -62,6 +63,7 @@ _UNITS = {
     Quantity.SUVIBW: "g/ml",
     Quantity.BQML: "Bq/ml",
     Quantity.VELOCITY: "cm/s",
+    Quantity.DIFFUSION: "mm2/s",
 }
 
 

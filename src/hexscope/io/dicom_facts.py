@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +29,15 @@ PET_CRITICAL = (
     "RadiopharmaceuticalStartDateTime",
 )
 _RADIO = tuple(k for k in PET_CRITICAL if k.startswith("Radio"))
-#: Philips' factors for stored units of CNTS: (7053,1000) makes SUVbw, (7053,1009) makes Bq/ml.
-_PHILIPS = {0x70531000: "PhilipsSUVScaleFactor", 0x70531009: "PhilipsActivityScaleFactor"}
+#: Those of them that hold for a whole series; the rest may go on from slice to slice.
+_CONSTANT = tuple(k for k in PET_CRITICAL if not k.startswith(("Acquisition", "Series", "Frame", "DecayFactor")))
+#: Private elements that SUV rests on: group, element in the creator's block, creator, the fact it becomes.
+#: Philips' factors are for stored units of CNTS: one makes SUVbw, the other Bq/ml. GE's is when the scan began.
+_PRIVATE = (
+    (0x7053, 0x00, "Philips PET Private Group", "PhilipsSUVScaleFactor"),
+    (0x7053, 0x09, "Philips PET Private Group", "PhilipsActivityScaleFactor"),
+    (0x0009, 0x0D, "GEMS_PETD_01", "GEScanDateTime"),
+)
 _OPAQUE = ("OB", "OW", "OF", "OD", "OL", "OV", "UN", "SQ", "AT")
 _LONGEST = 2000
 
@@ -75,47 +82,82 @@ def header_facts(header: Header) -> dict[str, Any]:
     """Facts of one file: its own level, the radiopharmaceutical, and the makers' factors."""
     facts = dataset_facts(header.dataset)
     facts.update(_radiopharmaceutical(header.dataset))
-    facts.update(_philips(header.dataset))
+    facts.update(_private(header.dataset))
     facts["TransferSyntaxUID"] = header.syntax
     return facts
 
 
 def _radiopharmaceutical(dataset: Any) -> dict[str, Any]:
+    """The first tracer's words, and how many there are where it is not one."""
     sequence = value_of(dataset, "RadiopharmaceuticalInformationSequence")
-    return dataset_facts(sequence[0]) if sequence else {}
+    if not sequence:
+        return {}
+    several = {"radiopharmaceuticals": len(sequence)} if len(sequence) > 1 else {}
+    return {**dataset_facts(sequence[0]), **several}
 
 
-def _philips(dataset: Any) -> dict[str, float]:
-    out = {}
-    for tag, name in _PHILIPS.items():
-        try:
-            raw = dataset[tag].value
-            out[name] = float(raw.decode("ascii").strip("\0 ") if isinstance(raw, bytes) else raw)
-        except (KeyError, ValueError, TypeError, UnicodeDecodeError):
-            continue
-    return out
+def _private(dataset: Any) -> dict[str, Any]:
+    """What the makers' private elements say; numbers as numbers."""
+    found = ((fact, _private_value(dataset, group, element, creator)) for group, element, creator, fact in _PRIVATE)
+    return {fact: value for fact, value in found if value is not None}
+
+
+def _private_value(dataset: Any, group: int, element: int, creator: str) -> str | float | None:
+    """A private value by its creator's block (PS3.5 7.8.1), or at block 10 where the creator was taken away."""
+    try:
+        held = dataset.private_block(group, creator)[element]
+    except KeyError:
+        tag = group << 16 | 0x1000 | element
+        if tag not in dataset or (group << 16 | 0x10) in dataset:
+            return None
+        held = dataset[tag]
+    value = held.value
+    text = (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip("\0 ")
+    try:
+        return text or None if creator.startswith("GE") else float(text)
+    except ValueError:
+        return None
 
 
 def missing_in(headers: Sequence[Header]) -> dict[str, int]:
     """How many of the files lack each value that SUV rests on; those that none lacks are left out."""
     counts: Counter[str] = Counter()
     for header in headers:
-        injected = value_of(header.dataset, "RadiopharmaceuticalInformationSequence")
-        for keyword in PET_CRITICAL:
-            place = (injected[0] if injected else {}) if keyword in _RADIO else header.dataset
-            counts[keyword] += value_of(place, keyword) is None
+        for keyword, value in _critical(header).items():
+            counts[keyword] += value is None
     return {keyword: n for keyword, n in counts.items() if n}
 
 
-def earliest(headers: Sequence[Header]) -> Mapping[str, str]:
-    """Date and time of the first acquisition among the files (slices are acquired one after the other)."""
-    found = [
-        (str(date), str(time))
-        for header in headers
-        if (date := header.get("AcquisitionDate")) is not None and (time := header.get("AcquisitionTime")) is not None
-    ]
-    if found:
-        date, time = min(found)
-        return {"AcquisitionDate": date, "AcquisitionTime": time}
-    times = [str(t) for header in headers if (t := header.get("AcquisitionTime")) is not None]
-    return {"AcquisitionTime": min(times)} if times else {}
+def differing(headers: Sequence[Header]) -> dict[str, int]:
+    """How many different values the files have of what should hold for a whole PET series; those alike left out."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for header in headers:
+        told = {k: v for k, v in _critical(header).items() if k in _CONSTANT} | _private(header.dataset)
+        for keyword, value in told.items():
+            if value is not None:
+                values[keyword].add(str(value))
+    return {keyword: len(found) for keyword, found in values.items() if len(found) > 1}
+
+
+def _critical(header: Header) -> dict[str, Any]:
+    """The values that SUV rests on, None where the file lacks one."""
+    injected = header.get("RadiopharmaceuticalInformationSequence")
+    tracer = injected[0] if injected else {}
+    return {k: value_of(tracer, k) if k in _RADIO else header.get(k) for k in PET_CRITICAL}
+
+
+#: What belongs to one acquisition and must be taken from the same file.
+_OF_ACQUISITION = ("AcquisitionDate", "AcquisitionTime", "FrameReferenceTime", "ActualFrameDuration")
+
+
+def earliest(headers: Sequence[Header]) -> Mapping[str, Any]:
+    """The first acquisition among the files (slices are acquired one after the other), and its frame's times."""
+    times = [(str(h.get("AcquisitionDate") or ""), str(time)) for h in headers if (time := h.get("AcquisitionTime"))]
+    if not times:
+        return {}
+    dated = [t for t in times if t[0]]
+    first = min(dated or times)
+    for header in headers:
+        if (str(header.get("AcquisitionDate") or ""), str(header.get("AcquisitionTime"))) == first:
+            return {k: plain(v) for k in _OF_ACQUISITION if (v := header.get(k)) is not None}
+    return {}

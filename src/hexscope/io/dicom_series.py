@@ -11,12 +11,15 @@ from typing import Any
 from hexscope.core.faults import Fault
 from hexscope.core.geometry import Grid
 from hexscope.core.quantity import Quantity
-from hexscope.io.dicom_facts import dataset_facts, earliest, header_facts, missing_in, plain
+from hexscope.io.dicom_cine import cine_facts
+from hexscope.io.dicom_display import display_facts
+from hexscope.io.dicom_facts import dataset_facts, differing, earliest, header_facts, missing_in
 from hexscope.io.dicom_frames import Frame
 from hexscope.io.dicom_geometry import Evening, Stack, in_order, plane_of, stack_of
 from hexscope.io.dicom_header import Header
 from hexscope.io.dicom_load import Recipe, refuse
 from hexscope.io.dicom_plane import flat_image, lone_slice
+from hexscope.io.dicom_rwv import mapped
 from hexscope.io.dicom_split import Part, is_localizer, split_placed
 from hexscope.io.dicom_times import Times
 from hexscope.io.series import Series
@@ -195,14 +198,16 @@ def _close(draft: Draft) -> Series:
     if broken is not None:
         facts.pop("RescaleSlope", None)
         slices = [replace(s, slope=1.0, intercept=0.0) for s in slices]
+    values = mapped(frames, slices, _quantity(draft.modality, facts))
+    facts, faults = {**facts, **values.facts}, (*faults, *values.faults)
     recipe = Recipe(
-        tuple(slices),
+        values.slices,
         draft.axes,
         draft.lead,
         frames[0].stored.shape,
         draft.grid,
         draft.modality,
-        _quantity(draft.modality, facts),
+        values.quantity,
         facts,
         faults,
         tuple(dict.fromkeys(str(f.header.path) for f in frames)),
@@ -255,14 +260,16 @@ def series_facts(frames: Sequence[Frame]) -> dict[str, Any]:
     facts = {**header_facts(first.header), **facts}
     if len(headers) > 1:
         facts.update(earliest(headers))
+    if facts.get("Modality") == "PT":
+        facts["differing"] = differing(headers)
+        facts["rescale_slopes"] = sorted({f.rescale[0] for f in frames if f.rescale is not None})
     facts["missing_in"] = _missing_in(headers, facts)
     facts["SOPInstanceUIDs"] = [str(h.get("SOPInstanceUID") or "") for h in headers]
     if first.stored.frames > 1:
         facts["frame_numbers"] = [f.index + 1 for f in frames]
     _note_padding(facts, frames)
-    time = _frame_time_ms(first)
-    if time is not None:
-        facts["frame_time_ms"] = time
+    facts.update(display_facts(first))
+    facts.update(cine_facts(first))
     return facts
 
 
@@ -280,15 +287,3 @@ def _note_padding(facts: dict[str, Any], frames: Sequence[Frame]) -> None:
     if isinstance(padding, int) and len({f.rescale for f in frames}) == 1:
         slope, intercept = frames[0].rescale or (1.0, 0.0)
         facts["padding_value"] = padding * slope + intercept
-
-
-def _frame_time_ms(frame: Frame) -> float | list[float] | None:
-    """Frame Time, or the vector of them, or what the rate makes (PS3.3 C.7.6.5)."""
-    time = frame.number("FrameTime")
-    if time:
-        return time
-    vector = frame.get("FrameTimeVector")
-    if vector is not None:
-        return [float(v) for v in plain(vector)] if hasattr(vector, "__len__") else float(vector)
-    rate = frame.number("RecommendedDisplayFrameRate") or frame.number("CineRate")
-    return 1000.0 / rate if rate else None

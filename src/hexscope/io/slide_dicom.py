@@ -30,7 +30,7 @@ _DECODING = (
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "Rows", "Columns",
 )  # fmt: skip
-_FLAVOURS_LEFT_OUT = ("LABEL", "OVERVIEW", "THUMBNAIL")
+_FLAVOURS_LEFT_OUT = ("LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER")
 
 
 class DicomLevel:
@@ -82,21 +82,66 @@ class DicomLevel:
 
     @cached_property
     def frame_at(self) -> dict[tuple[int, int], int]:
-        """Frame number of each (row, column) of tiles: as each frame says, or in the order of TILED_FULL."""
+        """Frame number of each (row, column) of tiles: as each frame says, or in the order of TILED_FULL. Of several
+        focal planes the middle one, of several optical paths the first; a place without a frame was never scanned."""
         placed = self._placed
         if placed is None:
-            count = min(self.frames, self.across * self.down)
+            whole = self.across * self.down
+            first = self.focal_plane[0] * whole
+            count = min(max(self.frames - first, 0), whole)
             by_rows = self.order.startswith("row")
-            return {divmod(i, self.across) if by_rows else divmod(i, self.down)[::-1]: i for i in range(count)}
+            places = [divmod(i, self.across) if by_rows else divmod(i, self.down)[::-1] for i in range(count)]
+            return {place: first + i for i, place in enumerate(places)}
         where: dict[tuple[int, int], int] = {}
         for number, item in enumerate(placed):
+            if self._layers[number] != self._chosen_layer:
+                continue
             position = item.PlanePositionSlideSequence[0]
             row = int(position.RowPositionInTotalImagePixelMatrix) - 1
             column = int(position.ColumnPositionInTotalImagePixelMatrix) - 1
             if row % self.tile[0] or column % self.tile[1]:
                 raise FormatError(f"{self.path.name}: tiles off their lattice are not read", code="file.unreadable")
-            where.setdefault((row // self.tile[0], column // self.tile[1]), number)
+            twin = where.setdefault((row // self.tile[0], column // self.tile[1]), number)
+            if twin != number:
+                raise FormatError(
+                    f"{self.path.name}: frames {twin + 1} and {number + 1} claim one place and one focal plane",
+                    code="geometry.conflicting_slice",
+                )
         return where
+
+    @cached_property
+    def _layers(self) -> list[tuple[str, float]]:
+        """Optical path and height of each placed frame."""
+        return [(_path_of(item), _height_of(item)) for item in self._placed or ()]
+
+    @property
+    def _chosen_layer(self) -> tuple[str, float]:
+        path = self._layers[0][0]
+        heights = sorted({z for p, z in self._layers if p == path})
+        return path, heights[len(heights) // 2]
+
+    @cached_property
+    def focal_plane(self) -> tuple[int, int]:
+        """Index of the one that is read, and how many there are: the middle of Total Pixel Matrix Focal Planes
+        (0048,0303) for TILED_FULL, of the different heights (0040,074A) for placed frames (PS3.3 C.7.6.17.3)."""
+        if self._placed is not None:
+            path, _ = self._chosen_layer
+            count = len({z for p, z in self._layers if p == path})
+        else:
+            count = max(int(self.header.get("TotalPixelMatrixFocalPlanes") or 1), 1)
+        return count // 2, count
+
+    @property
+    def optical_paths(self) -> int:
+        """How many, told or listed; the first is read."""
+        listed = len(self.header.get("OpticalPathSequence") or ())
+        return max(int(self.header.get("NumberOfOpticalPaths") or 0), listed, 1)
+
+    @property
+    def height_mm(self) -> float:
+        """Of the whole instance over the glass (0040,074A)."""
+        origin = self.header.get("TotalPixelMatrixOriginSequence")
+        return float(origin[0].get("ZOffsetInSlideCoordinateSystem") or 0.0) if origin else 0.0
 
     @property
     def _placed(self) -> Any:
@@ -186,11 +231,21 @@ class DicomLevel:
         return base, offsets
 
 
+def _path_of(item: Dataset) -> str:
+    path = item.get("OpticalPathIdentificationSequence")
+    return str(path[0].get("OpticalPathIdentifier", "")) if path else ""
+
+
+def _height_of(item: Dataset) -> float:
+    return float(item.PlanePositionSlideSequence[0].get("ZOffsetInSlideCoordinateSystem") or 0.0)
+
+
 @dataclass(frozen=True)
 class DicomSource:
-    """The levels of one series, finest first."""
+    """The levels of one series, finest first. ``planes`` counts focal planes that came as files of their own."""
 
     parts: tuple[DicomLevel, ...]
+    planes: int = 1
 
     @property
     def levels(self) -> tuple[tuple[int, ...], ...]:
@@ -202,8 +257,21 @@ class DicomSource:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """How tiles were ordered, where a file does not say so."""
-        return tuple(f"tiles laid {p.order}" for p in self.parts if "not in the file" in p.order)
+        """How tiles were ordered, where a file does not say so; which focal plane and optical path was taken."""
+        laid = [f"tiles laid {p.order}" for p in self.parts if "not in the file" in p.order]
+        chosen = [f"focal plane {p + 1} of {n}" for p, n in {part.focal_plane for part in self.parts} if n > 1]
+        paths = max(part.optical_paths for part in self.parts)
+        return (*laid, *chosen, *((f"optical path 1 of {paths}",) if paths > 1 else ()))
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Several focal planes, of which one is given."""
+        name = self.parts[0].path.name
+        if self.planes > 1:
+            return (Fault("series.focal_planes", f"{name} is the middle one of {self.planes} files at one place"),)
+        index, count = self.parts[0].focal_plane
+        told = f"{name} holds {count} focal planes; number {index + 1} is read"
+        return (Fault("series.focal_planes", told),) if count > 1 else ()
 
     @property
     def description(self) -> str:
@@ -237,12 +305,42 @@ def _scan(paths: Sequence[Path]) -> Inventory:
                 by_series[str(level.header.get("SeriesInstanceUID", path.name))].append(level)
     series: list[Series] = []
     for uid, levels in by_series.items():
-        levels.sort(key=lambda part: -part.shape[1])
-        files = tuple(str(part.path) for part in levels)
-        source = DicomSource(tuple(levels))
-        facts = _facts(levels[0].header)
+        try:
+            source, left = _pyramid(levels)
+        except HexscopeError as error:
+            others += [_left_out(part.path, Fault(error.code or "file.unreadable", str(error))) for part in levels]
+            continue
+        others += left
+        files = tuple(str(part.path) for part in source.parts)
+        facts = _facts(source.parts[0].header)
         series.append(slide_series(partial(_same, source), source, uid, files, "DICOM", facts))
     return Inventory(tuple(series), tuple(others))
+
+
+def _pyramid(levels: Sequence[DicomLevel]) -> tuple[DicomSource, list[Audited]]:
+    """The levels finest first, one a size. Of focal planes in files of their own the middle one is a level, the
+    others are left out and told; parts of a concatenation (PS3.3 C.7.6.16.1.3) would leave holes: refused."""
+    by_size: dict[tuple[int, ...], list[DicomLevel]] = defaultdict(list)
+    for level in levels:
+        by_size[level.shape].append(level)
+    chosen, left, planes = [], [], 1
+    for shape in sorted(by_size, reverse=True, key=lambda s: s[1]):
+        same = sorted(by_size[shape], key=lambda level: level.height_mm)
+        if any(level.header.get("ConcatenationUID") for level in same):
+            names = ", ".join(level.path.name for level in same[:3])
+            raise FormatError(f"{names} is part of a concatenation, which is not joined", code="file.unreadable")
+        if len({level.height_mm for level in same}) < len(same):
+            names = ", ".join(level.path.name for level in same[:3])
+            told = f"{names} claim one place and one focal plane"
+            raise FormatError(told, code="geometry.conflicting_slice")
+        middle = same[len(same) // 2]
+        planes = max(planes, len(same))
+        chosen.append(middle)
+        for level in same:
+            if level is not middle:
+                told = f"{level.path.name} is another focal plane of {middle.path.name}"
+                left.append(_left_out(level.path, Fault("series.focal_planes", told)))
+    return DicomSource(tuple(chosen), planes), left
 
 
 def _same(source: DicomSource) -> DicomSource:

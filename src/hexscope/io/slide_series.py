@@ -29,9 +29,12 @@ def slide_series(
     frame = facts.get("FrameOfReferenceUID")
     grid = Grid(source.levels[0][:2], spacing_mm=source.spacing_mm, plane="slide", frame_of_reference=frame)
     name = Path(files[0]).name
-    faults: tuple[Fault, ...] = ()
+    faults = source.faults
     if source.spacing_mm is None:
-        faults = (Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),)
+        faults = (
+            *faults,
+            Fault("geometry.no_spacing", f"{name} gives no microns per pixel that a microscope can have"),
+        )
 
     def load() -> Image:
         opened = reopen()

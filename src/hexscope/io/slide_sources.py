@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from hexscope.core.faults import Fault
 from hexscope.core.pixels import Region
 from hexscope.errors import FormatError
 from hexscope.io.tiff import open_tiff
@@ -20,12 +22,13 @@ from hexscope.io.tiff import open_tiff
 PLAUSIBLE_MICRONS = (0.02, 40.0)
 
 _MICRONS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_PHOTOGRAPHS = re.compile(r"\b(label|macro|overview|thumbnail)\b", re.IGNORECASE)
 _RESOLUTION_MICRONS = {2: 25400.0, 3: 1e4}  # TIFF ResolutionUnit: inch, centimetre
 
 
 class Source(Protocol):
     """An open slide. ``levels`` are shapes (y, x, 3), finest first; ``spacing_mm`` is (y, x) or None; ``steps``
-    tell what had to be decided to read it.
+    tell what had to be decided to read it, ``faults`` what of it a reader must know.
 
     ``read(region, level)`` gives uint8 RGB; what was never scanned is white.
     """
@@ -38,6 +41,8 @@ class Source(Protocol):
     def description(self) -> str: ...
     @property
     def steps(self) -> tuple[str, ...]: ...
+    @property
+    def faults(self) -> tuple[Fault, ...]: ...
 
     def read(self, region: Region, level: int) -> NDArray[np.uint8]: ...
 
@@ -75,6 +80,7 @@ class OpenslideSource:
     """SVS, NDPI and the other vendors that OpenSlide knows, and plain tiled TIFF pyramids."""
 
     steps: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def __init__(self, path: Path) -> None:
         import openslide
@@ -111,6 +117,7 @@ class TiffSource:
     """OME-TIFF and other RGB pyramids that keep their coarser levels where OpenSlide does not look."""
 
     steps: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -154,10 +161,12 @@ class TiffSource:
 
 
 def rgb_series(file: Any) -> Any:
-    """The largest 8-bit RGB picture with interleaved channels of a TiffFile, or None."""
+    """The largest 8-bit RGB picture with interleaved channels of a TiffFile, or None. Photographs of the glass and its
+    label, which may name the patient, are never it."""
     fitting = [
         s for s in file.series
         if s.axes in ("YXS", "YXC") and s.dtype == np.uint8 and s.shape[2] in (3, 4) and s.keyframe.planarconfig == 1
+        and not _PHOTOGRAPHS.search(s.name)
     ]  # fmt: skip
     return max(fitting, key=lambda s: s.shape[0] * s.shape[1], default=None)
 

@@ -34,6 +34,15 @@ def no_audit(image: Image) -> tuple[Fault, ...]:
     return ()
 
 
+def lacking(image: Image, needs: Mapping[str, str]) -> tuple[Fault, ...]:
+    """One fault that names every field of ``needs`` (keyword to tag) that a DICOM header lacks; files of other
+    formats have no header to lack one."""
+    absent = [f"{keyword} {tag}" for keyword, tag in needs.items() if image.facts.get(keyword) in (None, "", [])]
+    if not absent or "SOPClassUID" not in image.facts:
+        return ()
+    return (Fault("value.bare_header", f"{image.name or 'this image'} lacks {', '.join(absent)}"),)
+
+
 def no_conversion(image: Image, wanted: Quantity) -> tuple[Image, Ledger]:
     """A modality with one quantity: anything else raises QuantityError."""
     if wanted is image.quantity:

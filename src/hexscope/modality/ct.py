@@ -8,27 +8,62 @@ from hexscope.core.quantity import Quantity
 from hexscope.modality.base import Facts, Modality, Window
 from hexscope.modality.facts import number, text, words
 
-#: Rescale Type (0028,1054) that stands for HU. It must be given where it is not HU, so absent means HU
-#: (DICOM PS3.3 C.8.2.1); US is "unspecified", which older scanners write on plain HU images.
-_HU_TYPES = ("", "HU", "US")
+RESCALE = {"RescaleSlope": "(0028,1053)", "RescaleIntercept": "(0028,1052)"}
+#: Rescale Type (0028,1054) and Modality LUT Type (0028,3004) other than HU, DICOM PS3.3 C.11.1.1.2.
+_OTHER_TYPES = {
+    "US": "unspecified",
+    "OD": "thousandths of optical density",
+    "HU_MOD": "modified Hounsfield units",
+    "MGML": "mg/ml",
+    "Z_EFF": "effective atomic number",
+    "ED": "electron density in 10^23/ml",
+    "EDW": "electron density relative to water",
+    "PCT": "percent",
+}
 
 
 def stored(facts: Facts) -> Quantity:
-    """HU where the header rescales to it; arbitrary for other maps (HU_MOD, Z_EFF …) and scouts."""
-    rescaled = number(facts, "RescaleSlope") is not None and number(facts, "RescaleIntercept") is not None
-    is_hu = text(facts, "RescaleType").upper() in _HU_TYPES
-    is_scout = "LOCALIZER" in words(facts, "ImageType")
-    return Quantity.HU if rescaled and is_hu and not is_scout else Quantity.ARBITRARY
+    """HU where the header rescales to it; arbitrary for other maps (HU_MOD, Z_EFF …) and scouts.
+
+    Rescale Type must be given where it is not HU, so absent means HU (DICOM PS3.3 C.8.2.1). US is "unspecified",
+    which older scanners write on plain HU images: it counts as HU unless the image is derived, and is told.
+    """
+    kind = _type(facts)
+    image_type = words(facts, "ImageType")
+    if "LOCALIZER" in image_type or not _is_rescaled(facts):
+        return Quantity.ARBITRARY
+    is_hu = kind in ("", "HU") or (kind == "US" and "DERIVED" not in image_type)
+    return Quantity.HU if is_hu else Quantity.ARBITRARY
+
+
+def _type(facts: Facts) -> str:
+    return (text(facts, "ModalityLUTType") or text(facts, "RescaleType")).upper()
+
+
+def _is_rescaled(facts: Facts) -> bool:
+    """By slope and intercept, or by a Modality LUT, which must name its unit."""
+    if text(facts, "ModalityLUTType"):
+        return True
+    return number(facts, "RescaleSlope") is not None and number(facts, "RescaleIntercept") is not None
 
 
 def audit(image: Image) -> tuple[Fault, ...]:
-    """Says so where a CT does not hold HU."""
+    """Says so where a CT does not hold HU, or where that had to be taken on trust."""
+    name, facts = image.name or "this CT", image.facts
+    kind = _type(facts)
     if image.quantity is Quantity.HU:
+        told = Fault("value.assumed_hu", f"{name}: Rescale Type (0028,1054) is US")
+        return (told,) if kind == "US" else ()
+    if image.quantity is not Quantity.ARBITRARY:
         return ()
-    kind = text(image.facts, "RescaleType")
-    slope = image.facts.get("RescaleSlope")
-    got = f"Rescale Type is {kind}" if kind else f"Rescale Slope (0028,1053) is {slope or 'absent'}"
-    return (Fault("value.unknown_rescale", f"{image.name or 'this CT'}: {got}; the numbers are not HU"),)
+    absent = [f"{k} {tag}" for k, tag in RESCALE.items() if number(facts, k) is None]
+    if absent and not kind:
+        why = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} absent or no number"
+    elif kind in ("", "HU"):
+        why = "a localizer"
+    else:
+        why = f"Rescale Type is {kind}" + (f" ({_OTHER_TYPES[kind]})" if kind in _OTHER_TYPES else "")
+    return (Fault("value.unknown_rescale", f"{name}: {why}; the numbers are not HU"),)
 
 
 CT = Modality(

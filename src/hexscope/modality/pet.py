@@ -38,13 +38,36 @@ def stored(facts: Facts) -> Quantity:
 
 
 def audit(image: Image) -> tuple[Fault, ...]:
-    """What stands between Bq/ml or counts and SUVbw, one fault a missing fact. Reads no pixels."""
-    if image.quantity not in (Quantity.BQML, Quantity.COUNTS):
-        return ()
+    """What stands between the stored numbers and SUVbw, one fault a missing fact. Reads no pixels."""
     facts = Header(image, Quantity.SUVBW)
     if image.quantity is Quantity.COUNTS:
-        return _faults(facts.philips_factor)
-    return _faults(facts.require_corrections, facts.weight_kg, facts.dose, facts.dose_at_reference)
+        found = _faults(facts.require_corrections, facts.counts_factor)
+        by_activity = not found and facts.counts_factor()[0] is Quantity.BQML
+        return _of_activity(facts) if by_activity else found
+    if image.quantity is Quantity.BQML:
+        return _of_activity(facts)
+    return _unknown_units(image) if image.quantity is Quantity.ARBITRARY else ()
+
+
+def _of_activity(facts: Header) -> tuple[Fault, ...]:
+    """Every field that Bq/ml to SUVbw needs and lacks. Half-life and times count only where the dose decays."""
+    found = _faults(facts.require_corrections, facts.weight_kg, facts.dose)
+    no_reference = _faults(facts.reference)
+    if no_reference:
+        return (*found, *no_reference, *_faults(facts.half_life))
+    if facts.reference() == "ADMIN":
+        return found
+    timing = _faults(facts.half_life, facts.scan, facts.given)
+    return tuple(dict.fromkeys((*found, *timing, *_faults(facts.dose_at_reference))))
+
+
+def _unknown_units(image: Image) -> tuple[Fault, ...]:
+    units, kind = text(image.facts, "Units"), text(image.facts, "SUVType")
+    if not units:
+        return ()
+    told = f"Units (0054,1001) are {units}" + (f", SUVType (0054,1006) is {kind}" if kind else "")
+    why = "LBM names no formula" if kind.upper() == "LBM" else "together they name no quantity known here"
+    return (Fault("value.unknown_units", f"{image.name or 'this PET'}: {told}; {why}"),)
 
 
 def _faults(*checks: Callable[[], Any]) -> tuple[Fault, ...]:

@@ -18,10 +18,11 @@ from hexscope.core.results import LedgerEntry
 from hexscope.errors import MissingFact, QuantityError
 from hexscope.modality.base import Ledger, no_conversion
 from hexscope.modality.body import body_size
-from hexscope.modality.clock import acquisition, frame_seconds, injection, scan_start
+from hexscope.modality.clock import Moment, acquisition, correction_moment, frame_seconds, injection, scan_start
 from hexscope.modality.facts import number, text, words
 
 TAGS = {
+    "Units": "(0054,1001)",
     "PatientWeight": "(0010,1030)",
     "PatientSize": "(0010,1020)",
     "PatientSex": "(0010,0040)",
@@ -30,12 +31,23 @@ TAGS = {
     "DecayCorrection": "(0054,1102)",
     "CorrectedImage": "(0028,0051)",
     "ActualFrameDuration": "(0018,1242)",
+    "PhilipsSUVScaleFactor": "(7053,1000)",
+    "PhilipsActivityScaleFactor": "(7053,1009)",
+}
+
+_INJECTION = {
+    "RadiopharmaceuticalStartDateTime": "RadiopharmaceuticalStartDateTime (0018,1078)",
+    "RadiopharmaceuticalStartTime": "RadiopharmaceuticalStartTime (0018,1072)",
 }
 
 #: A dose below this cannot make an image: 0.1 MBq. Such a number is in MBq or mCi, and which is not guessed.
 LEAST_DOSE_BQ = 1e5
 #: Heaviest patient on record, rounded up, in kg. A larger number is in grams or pounds.
 MOST_WEIGHT_KG = 650.0
+#: Enhanced PET Image Storage: there the dose is in MBq (PS3.3 C.8.22.4), in all others in Bq (C.8.9.2).
+_ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
+#: Codes of Corrected Image and the enhanced object's own words for them (PS3.3 C.8.22.5).
+_ENHANCED_CORRECTIONS = {"ATTN": "AttenuationCorrected", "DECY": "DecayCorrected"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,11 @@ class Header:
     image: Image
     wanted: Quantity
 
-    def missing(self, keyword: str, code: str, purpose: str | None = None) -> MissingFact:
+    @property
+    def name(self) -> str:
+        return self.image.name or "this image"
+
+    def missing(self, keyword: str, code: str = "value.missing_fact", purpose: str | None = None) -> MissingFact:
         """The error for an absent field: which, in how many slices, for what."""
         facts, files = self.image.facts, len(self.image.files)
         counts = facts.get("missing_in") or {}
@@ -53,16 +69,27 @@ class Header:
         where = f"absent in {slices} of {files} slices of" if files else "absent in"
         return MissingFact(
             f"{purpose or self.wanted.value} needs {keyword} {TAGS[keyword]}; "
-            f"it is {where} {self.image.name or 'this image'}. No default is assumed.",
+            f"it is {where} {self.name}. No default is assumed.",
             code=code,
         )
 
+    def require_same(self, keyword: str) -> None:
+        """Refuse a value that holds for the whole series and differs between its slices."""
+        values = (self.image.facts.get("differing") or {}).get(keyword, 1)
+        if values > 1:
+            raise QuantityError(
+                f"{self.wanted.value} needs one {keyword} {TAGS[keyword]} for the series; the slices of {self.name} "
+                f"have {values} different ones",
+                code="value.differing_facts",
+            )
+
     def require(self, keyword: str, code: str = "value.missing_fact") -> float:
-        """A number above 0."""
+        """A number above 0, the same in all slices."""
         counts = self.image.facts.get("missing_in") or {}
         value = number(self.image.facts, keyword)
         if value is None or value <= 0 or counts.get(keyword, 0):
             raise self.missing(keyword, code)
+        self.require_same(keyword)
         return value
 
     def weight_kg(self) -> float:
@@ -77,6 +104,14 @@ class Header:
     def dose(self) -> float:
         """Bq at the time of injection. A dose written in MBq against the standard is refused, not scaled."""
         dose = self.require("RadionuclideTotalDose", "value.missing_dose")
+        tracers = number(self.image.facts, "radiopharmaceuticals") or 1
+        if tracers > 1:
+            raise QuantityError(
+                f"{self.name} names {tracers:g} radiopharmaceuticals (0054,0016); {self.wanted.value} holds for one",
+                code="value.differing_facts",
+            )
+        if dose < LEAST_DOSE_BQ and text(self.image.facts, "SOPClassUID") == _ENHANCED_PET:
+            return dose * 1e6
         if dose < LEAST_DOSE_BQ:
             raise QuantityError(
                 f"RadionuclideTotalDose (0018,1074) is {dose:g} Bq; no image comes of so little. It may be "
@@ -86,17 +121,54 @@ class Header:
         return dose
 
     def require_corrections(self) -> None:
-        """Attenuation always; decay unless the header says that no decay correction was made."""
-        done = words(self.image.facts, "CorrectedImage")
-        uncorrected = text(self.image.facts, "DecayCorrection").upper() == "NONE"
+        """Attenuation always; decay unless the header says that no decay correction was made; units alike in all
+        slices."""
+        facts = self.image.facts
+        self.require_same("Units")
+        done = {*words(facts, "CorrectedImage")}
+        done |= {code for code, word in _ENHANCED_CORRECTIONS.items() if text(facts, word).upper() == "YES"}
+        uncorrected = text(facts, "DecayCorrection").upper() == "NONE"
         lacking = [c for c in ("ATTN", "DECY") if c not in done and not (c == "DECY" and uncorrected)]
         if lacking:
             raise QuantityError(
                 f"{self.wanted.value} needs data corrected for attenuation and decay; CorrectedImage "
-                f"(0028,0051) of {self.image.name or 'this image'} is {', '.join(done) or 'absent'}: "
+                f"(0028,0051) of {self.name} is {', '.join(words(facts, 'CorrectedImage')) or 'absent'}: "
                 f"it lacks {', '.join(lacking)}",
                 code="value.no_correction",
             )
+
+    # ---- decay ----------------------------------------------------------------------------------------
+
+    def reference(self) -> str:
+        """What the activity is corrected to: ADMIN, START or NONE (PS3.3 C.8.9.1), or an enhanced object's DATE."""
+        reference = text(self.image.facts, "DecayCorrection").upper()
+        if reference in ("ADMIN", "START", "NONE"):
+            self.require_same("DecayCorrection")
+            return reference
+        if not reference and correction_moment(self.image.facts) is not None:
+            return "DATE"
+        raise self.missing("DecayCorrection")
+
+    def half_life(self) -> float:
+        """Seconds; only asked for where the dose decays."""
+        return self.require("RadionuclideHalfLife")
+
+    def scan(self) -> Moment:
+        """The moment that the activity refers to: START's, or that of the uncorrected frame."""
+        facts, reference = self.image.facts, self.reference()
+        found = {"START": scan_start, "NONE": acquisition, "DATE": correction_moment}[reference](facts)
+        if found is None:
+            raise self._no_time("SeriesDate (0008,0021) and SeriesTime (0008,0031) or AcquisitionTime (0008,0032)")
+        return found
+
+    def given(self) -> Moment:
+        """When the tracer was injected."""
+        if not any(text(self.image.facts, keyword) for keyword in _INJECTION):
+            raise self._no_time(f"{' and '.join(_INJECTION.values())} are absent")
+        found = injection(self.image.facts, self.scan(), self.half_life())
+        if isinstance(found, str):
+            raise self._no_time(found)
+        return found
 
     def dose_at_reference(self) -> tuple[float, Ledger]:
         """The dose in Bq, decayed to the moment that the activity is corrected to, with its ledger.
@@ -104,12 +176,12 @@ class Header:
         Decay Correction (0054,1102), DICOM PS3.3 C.8.9.1: ADMIN refers to the injection, START to the start
         of the series, NONE to the frame as it was measured.
         """
-        reference = text(self.image.facts, "DecayCorrection").upper()
-        dose = self.dose()
-        ledger: Ledger = (LedgerEntry("dose", dose, "Bq", TAGS["RadionuclideTotalDose"]),)
-        if reference not in ("ADMIN", "START", "NONE"):
-            raise self.missing("DecayCorrection", "value.missing_fact")
-        ledger = (*ledger, LedgerEntry("decay corrected to", reference, "", TAGS["DecayCorrection"]))
+        dose, reference = self.dose(), self.reference()
+        tag = TAGS["DecayCorrection"] if reference != "DATE" else "(0018,9701)"
+        ledger: Ledger = (
+            LedgerEntry("dose", dose, "Bq", TAGS["RadionuclideTotalDose"]),
+            LedgerEntry("decay corrected to", reference, "", tag),
+        )
         if reference == "ADMIN":
             return dose, ledger
         factor, more = self._decay(reference)
@@ -117,13 +189,7 @@ class Header:
 
     def _decay(self, reference: str) -> tuple[float, Ledger]:
         """What is left of the dose at the reference, as a fraction."""
-        half_life = self.require("RadionuclideHalfLife")
-        scan = scan_start(self.image.facts) if reference == "START" else acquisition(self.image.facts)
-        if scan is None:
-            raise self._no_time("SeriesDate (0008,0021) and SeriesTime (0008,0031) or AcquisitionTime (0008,0032)")
-        given = injection(self.image.facts, scan, half_life)
-        if isinstance(given, str):
-            raise self._no_time(given)
+        half_life, scan, given = self.half_life(), self.scan(), self.given()
         elapsed = (scan.when - given.when).total_seconds()
         factor = 2.0 ** (-elapsed / half_life)
         ledger = [
@@ -153,10 +219,11 @@ class Header:
 
     def _no_time(self, what: str) -> MissingFact:
         return MissingFact(
-            f"{self.wanted.value} of {self.image.name or 'this image'} needs the time from injection to "
-            f"scan: {what}. No default is assumed.",
+            f"{self.wanted.value} of {self.name} needs the time from injection to scan: {what}. No default is assumed.",
             code="value.missing_time",
         )
+
+    # ---- body and counts ------------------------------------------------------------------------------
 
     def size(self, kind: Quantity) -> tuple[float, Ledger]:
         """Body size of a SUV, in g (cm² for SUVbsa)."""
@@ -166,7 +233,7 @@ class Header:
             return weight * 1000.0, ledger
         height, sex = self.require("PatientSize"), text(self.image.facts, "PatientSex").upper()
         if kind is not Quantity.SUVBSA and sex not in ("M", "F"):
-            raise self.missing("PatientSex", "value.missing_fact", kind.value)
+            raise self.missing("PatientSex", purpose=kind.value)
         size, unit, source = body_size(kind, weight, height, sex)
         more = (
             LedgerEntry("height", height, "m", TAGS["PatientSize"]),
@@ -174,20 +241,36 @@ class Header:
         )
         return size, (*ledger, *more, LedgerEntry("body size", size, unit, source))
 
-    def philips_factor(self) -> float:
-        """SUVbw per count, from Philips' private field."""
-        factor = number(self.image.facts, "PhilipsSUVScaleFactor")
+    def counts_factor(self) -> tuple[Quantity, LedgerEntry]:
+        """What Philips' private group makes of counts, and by which factor.
+
+        (7053,1000) makes SUVbw and comes first; where it is absent or 0, (7053,1009) makes Bq/ml. Both hold after
+        the rescale. Philips PET conformance; QIBA FDG-PET/CT vendor-neutral pseudo-code.
+        """
+        if self.wanted is not Quantity.BQML:
+            factor = self._philips("PhilipsSUVScaleFactor")
+            if factor is not None:
+                return Quantity.SUVBW, LedgerEntry("SUV scale factor", factor, "SUVbw per count", "(7053,1000)")
+        factor = self._philips("PhilipsActivityScaleFactor")
+        if factor is not None:
+            entry = LedgerEntry("activity concentration scale factor", factor, "Bq/ml per count", "(7053,1009)")
+            return Quantity.BQML, entry
+        wanted = "(7053,1009)" if self.wanted is Quantity.BQML else "(7053,1000) or (7053,1009)"
+        raise MissingFact(
+            f"{self.name} is in {text(self.image.facts, 'Units') or 'counts'}; {self.wanted.value} needs Philips' SUV "
+            f"or activity scale factor {wanted}, which it lacks or which is 0. No default is assumed.",
+            code="value.missing_fact",
+        )
+
+    def _philips(self, keyword: str) -> float | None:
+        factor = number(self.image.facts, keyword)
         if factor is None or factor <= 0:
-            raise MissingFact(
-                f"{self.image.name or 'this image'} is in counts; {self.wanted.value} needs Philips' SUV "
-                "scale factor (7053,1000), which it lacks. No default is assumed.",
-                code="value.missing_fact",
-            )
-        return factor
+            return None
+        return self.require(keyword)
 
 
 def convert(image: Image, wanted: Quantity) -> tuple[Image, Ledger]:
-    """A PET image as another SUV, from Bq/ml, Philips counts or a stored SUV; float32.
+    """A PET image as another SUV, from Bq/ml, Philips counts or a stored SUV, or counts as Bq/ml; float32.
 
     Returns the image and the factors with the header fields they came from. Raises MissingFact where a field
     is absent, QuantityError where no conversion exists or corrections are lacking.
@@ -195,23 +278,31 @@ def convert(image: Image, wanted: Quantity) -> tuple[Image, Ledger]:
     if wanted is image.quantity:
         tag = "Units (0054,1001), SUVType (0054,1006)"
         return image, (LedgerEntry(f"stored as {wanted.value}", 1.0, "", tag),)
-    if not wanted.is_suv:
-        return no_conversion(image, wanted)
     header = Header(image, wanted)
-    if image.quantity is Quantity.BQML:
-        factor, ledger = _from_activity(header)
-    elif image.quantity is Quantity.COUNTS:
+    if image.quantity is Quantity.COUNTS and (wanted.is_suv or wanted is Quantity.BQML):
         factor, ledger = _from_counts(header)
-    elif image.quantity.is_suv:
+    elif image.quantity is Quantity.BQML and wanted.is_suv:
+        factor, ledger = _from_activity(header)
+    elif image.quantity.is_suv and wanted.is_suv:
         factor, ledger = _from_suv(header, image.quantity)
     else:
         return no_conversion(image, wanted)
     ledger = (
+        *_slopes(image),
         *ledger,
         LedgerEntry("factor", factor, f"{wanted.value} per {image.quantity.value}", "all of the above"),
     )
     step = f"{wanted.value} = {image.quantity.value} × {factor:.6g}"
     return image.with_array(image.array.astype(np.float32) * np.float32(factor), step, quantity=wanted), ledger
+
+
+def _slopes(image: Image) -> Ledger:
+    """What made the stored numbers: one slope, or how far those of the slices reach."""
+    slopes = image.facts.get("rescale_slopes") or ()
+    if not slopes:
+        return ()
+    value = slopes[0] if len(slopes) == 1 else f"{slopes[0]:g} to {slopes[-1]:g}, one a slice"
+    return (LedgerEntry("rescale slope", value, image.quantity.value, "(0028,1053)"),)
 
 
 def _from_activity(header: Header) -> tuple[float, Ledger]:
@@ -222,12 +313,13 @@ def _from_activity(header: Header) -> tuple[float, Ledger]:
 
 
 def _from_counts(header: Header) -> tuple[float, Ledger]:
-    factor = header.philips_factor()
-    ledger = (LedgerEntry("SUV scale factor", factor, "SUVbw per count", "(7053,1000)"),)
-    if header.wanted is Quantity.SUVBW:
-        return factor, ledger
-    ratio, more = _from_suv(header, Quantity.SUVBW)
-    return factor * ratio, (*ledger, *more)
+    header.require_corrections()
+    becomes, entry = header.counts_factor()
+    factor = float(entry.value)
+    if becomes is header.wanted:
+        return factor, (entry,)
+    ratio, more = _from_suv(header, becomes) if becomes is Quantity.SUVBW else _from_activity(header)
+    return factor * ratio, (entry, *more)
 
 
 def _from_suv(header: Header, source: Quantity) -> tuple[float, Ledger]:
