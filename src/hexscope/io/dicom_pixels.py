@@ -97,12 +97,12 @@ def read_slices(slices: Sequence[Slice], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _fresh_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array to fill. Large ones come from plain pages: numpy asks the kernel for huge ones, and where memory
-    is fragmented finding those takes longer than reading 300 slices does."""
+    """An array to fill. Large ones come from plain pages, all taken at once: numpy asks the kernel for huge ones,
+    and where memory is fragmented finding those, or taking plain ones one by one, costs more than reading does."""
     size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
+    if size < _LARGE_BYTES or not hasattr(mmap, "MAP_POPULATE"):
         return np.empty(shape, dtype)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
