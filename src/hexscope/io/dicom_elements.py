@@ -10,6 +10,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from functools import cache
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 _CHUNK = 16 << 10
@@ -40,7 +41,7 @@ class Elements:
         self._starts = array("I")
         starts = [start for _, start in found] + [end]
         pieces, begin, cut = [], starts[0], starts[0]
-        for start, stop in zip(starts, starts[1:], strict=False):
+        for start, stop in pairwise(starts):
             self._starts.append(start - cut)
             if stop - start > _LONGEST:
                 pieces.append(data[begin:start])
