@@ -44,6 +44,7 @@ class Header:
     pixel_offset  bytes from the start of the file to the pixel value; None in a deflated file
     pixel_length  bytes of the value; None for encapsulated (compressed) pixels
     elements      the data set's elements in short form; None where only pydicom can read them
+    is_swapped    do bytes of pixels lie swapped in pairs (words of a big-endian file, PS3.5 A.3)?
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Header:
     pixel_offset: int | None
     pixel_length: int | None
     elements: Elements | None
+    is_swapped: bool = False
 
     @cached_property
     def dataset(self) -> Any:
@@ -265,10 +267,11 @@ def _parsed_header(file: BinaryIO, path: Path, size: int) -> Header:
     """The long way, through pydicom."""
     dataset = _parsed(file)
     syntax = _syntax(dataset)
-    keyword, offset, length = _find_pixels(file, dataset, syntax)
+    keyword, offset, length, vr = _find_pixels(file, dataset, syntax)
     meta = value_of(getattr(dataset, "file_meta", {}), "MediaStorageSOPClassUID")
     sop_class = str(value_of(dataset, "SOPClassUID") or meta or "")
-    header = Header(path, syntax, sop_class, size, keyword, offset, length, None)
+    is_swapped = vr == b"OW" and syntax == _BIG_ENDIAN
+    header = Header(path, syntax, sop_class, size, keyword, offset, length, None, is_swapped)
     header.__dict__["dataset"] = dataset
     return header
 
@@ -283,22 +286,22 @@ def _syntax(dataset: Any) -> str:
     return _IMPLICIT if implicit else _EXPLICIT
 
 
-def _find_pixels(file: BinaryIO, dataset: Any, syntax: str) -> tuple[str, int | None, int | None]:
-    """Keyword, offset and length of the pixel element at which parsing stopped."""
+def _find_pixels(file: BinaryIO, dataset: Any, syntax: str) -> tuple[str, int | None, int | None, bytes]:
+    """Keyword, offset, length and VR of the pixel element at which parsing stopped."""
     if syntax == _DEFLATED:
-        return ("PixelData" if "Rows" in dataset else "", None, None)
+        return ("PixelData" if "Rows" in dataset else "", None, None, b"")
     order = ">" if syntax == _BIG_ENDIAN else "<"
     head = file.read(12)
     if len(head) < 8:
-        return "", None, None
+        return "", None, None, b""
     group, element = struct.unpack(order + "HH", head[:4])
     keyword = _PIXEL_KEYWORDS.get(group << 16 | element, "")
     if not keyword:
-        return "", None, None
+        return "", None, None, b""
     implicit = not b"AA" <= head[4:6] <= b"ZZ"
     length = struct.unpack(order + "L", head[4:8] if implicit else head[8:12])[0]
     offset = file.tell() - len(head) + (8 if implicit else 12)
-    return keyword, offset, None if length == _UNDEFINED else length
+    return keyword, offset, None if length == _UNDEFINED else length, b"" if implicit else head[4:6]
 
 
 def _check_size(header: Header) -> None:

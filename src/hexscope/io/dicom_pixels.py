@@ -177,10 +177,7 @@ def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
     stored = part.stored
     start = part.index * stored.frame_bits
     stop = start + stored.frame_bits
-    file.seek((stored.offset or 0) + start // 8)
-    data = file.read((stop + 7) // 8 - start // 8)
-    if len(data) * 8 < stored.frame_bits:
-        raise _cut_short(stored)
+    data = _bytes_between(file, stored, start // 8, (stop + 7) // 8)
     flat: NDArray[Any]
     if stored.bits_allocated == 1:
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
@@ -195,6 +192,18 @@ def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
         planes = flat.reshape(stored.samples, stored.rows, stored.columns)
         return rgb_from_ybr(np.moveaxis(planes, 0, -1), stored)
     return rgb_from_ybr(flat.reshape(stored.rows, stored.columns, stored.samples), stored)
+
+
+def _bytes_between(file: BinaryIO, stored: Stored, start: int, stop: int) -> bytes:
+    """Bytes of the pixel value, in their right order."""
+    begin, end = (start - start % 2, stop + stop % 2) if stored.is_swapped else (start, stop)
+    file.seek((stored.offset or 0) + begin)
+    data = file.read(end - begin)
+    if len(data) < end - begin:
+        raise _cut_short(stored)
+    if not stored.is_swapped:
+        return data
+    return np.frombuffer(data, "<u2").byteswap().tobytes()[start - begin : stop - begin]
 
 
 def _read_coded(slices: Sequence[Slice], places: Sequence[int], out: NDArray[Any]) -> None:

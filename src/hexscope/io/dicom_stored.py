@@ -23,7 +23,7 @@ _MOST_DEFLATED = 1032
 @dataclass(frozen=True, eq=False)
 class Stored:
     """How one file stores its frames. ``palette`` (colours, 3) turns indices into RGB, 8 bit; ``extended`` is the
-    Extended Offset Table of compressed frames, if there is one."""
+    Extended Offset Table of compressed frames, if there is one; ``is_swapped``: bytes lie swapped in pairs."""
 
     path: Path
     syntax: str
@@ -42,6 +42,7 @@ class Stored:
     photometric: str
     palette: NDArray[np.uint8] | None = None
     extended: bytes = b""
+    is_swapped: bool = False
 
     @property
     def is_deflated(self) -> bool:
@@ -66,7 +67,8 @@ class Stored:
     @property
     def is_plain(self) -> bool:
         """Do the stored numbers need no other order, place or colour?"""
-        return self.palette is None and not self.is_planar and not self.photometric.startswith("YBR")
+        is_odd = self.is_planar or self.is_swapped or self.photometric.startswith("YBR")
+        return self.palette is None and not is_odd
 
     @property
     def is_colour(self) -> bool:
@@ -140,6 +142,7 @@ def stored_of(header: Header) -> Stored:
         str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
         _palette(header, stored_bits),
         b"" if header.is_native else bytes(header.get("ExtendedOffsetTable") or b""),
+        header.is_swapped and allocated <= 8,
     )
     _check_claims(stored, header.size)
     return stored
