@@ -18,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from hexscope.core.image import Image
 from hexscope.errors import FormatError
 from hexscope.io.dicom_codec import DECODERS, Decoder
-from tests.io.dicom_files import CT, ORIGIN, SC, US, dataset, fill, only, pixel_tags, place
+from tests.io.dicom_files import CT, ORIGIN, SC, US, codes, dataset, fill, only, pixel_tags, place, scan
 
 RNG = np.random.default_rng(23)
 Pixels = NDArray[Any]
@@ -199,15 +199,12 @@ def test_uncompressed_ybr_comes_out_as_rgb(tmp_path: Path, packed: bool) -> None
 # ---- one bit a pixel ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("syntax", [RLE, DEFLATED_FRAME])
-@pytest.mark.parametrize("is_packed", [True, False])
+@pytest.mark.parametrize(("syntax", "is_packed"), [(RLE, True), (RLE, False), (DEFLATED_FRAME, True)])
 def test_single_bits(tmp_path: Path, syntax: str, is_packed: bool) -> None:
     bits = RNG.integers(0, 2, (3, 7, 11)).astype(np.uint8)
     frames = [np.packbits(b, bitorder="little") if is_packed else b.ravel() for b in bits]
     code = deflated if syntax == DEFLATED_FRAME else lambda a: run_length(a[None])
     tags = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
-    if syntax == DEFLATED_FRAME and not is_packed:
-        pytest.skip("deflate is for packed bits only")
     save_coded(tmp_path / "a", syntax, encapsulate([code(f) for f in frames]), bits, US, **tags)
     np.testing.assert_array_equal(load(tmp_path).array, bits)
 
@@ -284,11 +281,48 @@ def test_a_missing_codec_names_its_package(tmp_path: Path, monkeypatch: Any) -> 
     assert error.value.code == "file.no_codec"
 
 
+def test_a_private_syntax_is_refused_as_its_byte_order_is_unknown(tmp_path: Path) -> None:
+    ds = fill(dataset(CT, "CT"), {**pixel_tags(SLICE), **place(ORIGIN)})
+    ds.save_as(tmp_path / "a", enforce_file_format=True)
+    data = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"))
+    (other,) = scan(tmp_path).others
+    assert [f.code for f in other.faults] == ["file.no_codec"] and "1.2.840.113619.5.2" in other.faults[0].detail
+
+
 def test_video_is_refused_by_name(tmp_path: Path) -> None:
     save_coded(tmp_path / "a", "1.2.840.10008.1.2.4.102", parted(True, 1), CINE, US)
     with pytest.raises(FormatError, match=r"MPEG-4.*export it uncompressed") as error:
         _ = load(tmp_path).array
     assert error.value.code == "file.no_codec"
+
+
+def test_plain_pixels_under_a_compressed_syntax_are_read_and_told(tmp_path: Path) -> None:
+    ds = fill(dataset(CT, "CT"), {**pixel_tags(SLICE), **place(ORIGIN), "RescaleSlope": 1, "RescaleIntercept": -1024})
+    ds.save_as(tmp_path / "a", enforce_file_format=True)
+    data = (tmp_path / "a").read_bytes()
+    said, wanted = (padded(b"1.2.840.10008.1.2.1").ljust(20, b"\0"), b"1.2.840.10008.1.2.5\0")
+    assert data.count(said) == 1
+    (tmp_path / "a").write_bytes(data.replace(said, wanted))
+    assert codes(only(tmp_path)) == ["file.wrong_syntax"]
+    np.testing.assert_array_equal(load(tmp_path).array[0], SLICE.astype(int) - 1024)
+
+
+def test_segmented_palettes_become_colours(tmp_path: Path) -> None:
+    index = RNG.integers(0, 256, (7, 11)).astype(np.uint8)
+    ds = fill(dataset(SC, "OT"), {**pixel_tags(index), "PhotometricInterpretation": "PALETTE COLOR"})
+    tables = []
+    for number, colour in enumerate(("Red", "Green", "Blue")):
+        top = 40_000 + 9_000 * number
+        words = [0, 2, 257 * number, 514, 1, 254, top]  # two entries as they are, then a line of 254 up to the top
+        table = np.concatenate([[257 * number, 514], np.linspace(514, top, 255)[1:]])
+        tables.append(table)
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        ds[f"{colour}PaletteColorLookupTableDescriptor"].VR = "US"
+        setattr(ds, f"Segmented{colour}PaletteColorLookupTableData", np.array(words, "<u2").tobytes())
+    ds.save_as(tmp_path / "a", enforce_file_format=True)
+    expected = np.stack([t[index] for t in tables], axis=-1) / 256
+    assert np.abs(load(tmp_path).array - expected).max() <= 1.01
 
 
 def test_a_broken_stream_is_a_fault_and_a_stream_of_another_size_too(tmp_path: Path) -> None:
