@@ -1,4 +1,4 @@
-"""Where voxels lie: random oblique grids through DICOM and NIfTI and back, beside SimpleITK and nibabel; SEG beside highdicom.
+"""Where voxels lie: random oblique grids through DICOM and NIfTI and back, SimpleITK, nibabel, highdicom beside us.
 
     python benchmarks/geometry.py [--grids 1000]
 
@@ -35,7 +35,7 @@ def random_grid(rng: np.random.Generator) -> hx.Grid:
 def moved_mm(image: hx.Image, again: hx.Image) -> float:
     """How far the voxel centres of equal values lie apart, at most; every value is its own."""
     first = {int(v): p for v, p in zip(image.array.ravel(), _points(image.grid), strict=True)}
-    second = {int(round(float(v))): p for v, p in zip(again.array.ravel(), _points(again.grid), strict=True)}
+    second = {round(float(v)): p for v, p in zip(again.array.ravel(), _points(again.grid), strict=True)}
     assert first.keys() == second.keys(), "values were lost"
     return float(max(np.linalg.norm(first[v] - second[v]) for v in first))
 
@@ -89,7 +89,8 @@ def round_trips(grids: int) -> dict[str, list[float]]:
 def seg_on_an_oblique_grid() -> list[str]:
     rng = np.random.default_rng(7)
     grid = hx.Grid((9, 31, 23), random_grid(rng).affine)
-    image = hx.Image.from_array(rng.integers(-1000, 1000, grid.shape, dtype=np.int16), grid, modality="CT", quantity="HU")
+    values = rng.integers(-1000, 1000, grid.shape, dtype=np.int16)
+    image = hx.Image.from_array(values, grid, modality="CT", quantity="HU")
     truth = np.zeros(grid.shape, np.uint8)
     truth[2:8, 5:20, 4:11] = 1
     truth[3:5, 22:30, 13:21] = 2
