@@ -146,6 +146,16 @@ def test_no_fitting_model_exits_4(run: Any, phantom_study: Path) -> None:
     assert code == 4 and value["error"]["kind"] == "NoModelError"
 
 
+def test_one_time_point(run: Any, tmp_path: Path) -> None:
+    affine = np.array([[0, 0, 0.5, -10], [0, 0.7, 0, 20], [3.0, 0, 0, 30], [0, 0, 0, 1.0]])
+    array = np.arange(4 * 5 * 7 * 11, dtype=np.int16).reshape(4, 5, 7, 11)
+    image = hx.Image.from_array(array, hx.Grid((5, 7, 11), affine), axes=("t", "z", "y", "x"))
+    hx.save(image, tmp_path / "cine.nii.gz")
+    code, _ = run("convert", f"{tmp_path}/cine.nii.gz#1@t=2", "-o", tmp_path / "one.nii.gz")
+    assert code == 0 and np.array_equal(hx.read(tmp_path / "one.nii.gz").array, array[2])
+    assert run("convert", f"{tmp_path}/cine.nii.gz#1@t=4", "-o", tmp_path / "no.nii.gz")[0] == 2
+
+
 def test_a_silent_file_is_declared_not_guessed(run: Any, phantom_study: Path, tmp_path: Path) -> None:
     """A NIfTI of another program names no modality: refused with the way to say it, then taken at the user's word."""
     ct = hx.read(phantom_study / "study" / "ct")

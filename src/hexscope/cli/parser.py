@@ -63,7 +63,12 @@ def pattern(text: str) -> tuple[str, str]:
 
 
 def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
-    sub.add_argument(name, metavar=name.upper(), help=t("file, folder of one series, or PATH#SERIES"), **more)
+    sub.add_argument(
+        name,
+        metavar=name.upper(),
+        help=t("file, folder of one series, PATH#SERIES, or PATH#SERIES@t=N for one time point"),
+        **more,
+    )
 
 
 def _reading(sub: Command, t: Callable[[str], str]) -> None:

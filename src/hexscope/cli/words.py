@@ -32,7 +32,7 @@ ZH = {
     "stopped": "已中止",
     "print one JSON value on stdout": "在标准输出打印一个 JSON 值",
     "language of messages": "消息语言",
-    "file, folder of one series, or PATH#SERIES": "文件、单一序列的文件夹，或 PATH#SERIES",
+    "file, folder of one series, PATH#SERIES, or PATH#SERIES@t=N for one time point": "文件、单一序列的文件夹、PATH#SERIES，或取单个时间点的 PATH#SERIES@t=N",
     "spacing of an image that does not say": "为未写明间距的图像指定间距（毫米）",
     "what an image is that does not say, e.g. CT:HU or PT:SUVbw": "为未写明的图像声明模态与物理量，如 CT:HU 或 PT:SUVbw",
     "interpolate uneven or missing slices instead of refusing": "对不等间距或缺失的切片做插值，而不是拒绝",

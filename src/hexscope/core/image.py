@@ -146,6 +146,8 @@ class Image:
         if "t" not in self.axes:
             raise UsageError(f"{self.name or 'the image'} has no time axis; its axes are {self.axes}")
         at = self.axes.index("t")
+        if not 0 <= index < self.shape[at]:
+            raise UsageError(f"{self.name or 'the image'} has time points 0 to {self.shape[at] - 1}; {index} was asked")
         region: Region = tuple(slice(index, index + 1) if i == at else slice(None) for i in range(len(self.axes)))
         array = self.pixels.read(region).squeeze(at)
         axes = tuple(a for a in self.axes if a != "t")

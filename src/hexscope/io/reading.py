@@ -123,6 +123,16 @@ def split_selector(text: str | Path) -> tuple[Path, str | None]:
     return Path(path), selector
 
 
+def _time_of(selector: str | None) -> tuple[str | None, int | None]:
+    """``3@t=5`` into series 3 and time point 5 (counted from 0)."""
+    if selector is None or "@t=" not in selector:
+        return selector, None
+    series, _, time = selector.rpartition("@t=")
+    if not time.isdecimal():
+        raise UsageError(f"a time point is a whole number from 0; got @t={time}")
+    return series, int(time)
+
+
 def pick(found: Inventory, selector: str | None, where: str) -> Series:
     """The one series that is meant, by number (as ``info`` counts, from 1), uid, or because it is alone."""
     if selector is not None:
@@ -161,6 +171,8 @@ def read(
 ) -> Image | Mask:
     """The image or mask at ``path``: a file, a folder of one series, or ``PATH#SERIES``.
 
+    ``PATH#SERIES@t=N`` takes one time point of a cine or dynamic series, counted from 0.
+
     spacing_mm  (z, y, x) or (y, x), for a file that does not say; refused where the file does
     kind        "CT:HU", "PT:SUVbw", "US" …: modality and quantity of a file that names none (NIfTI, PNG), as the user
                 vouches; refused where the file says otherwise
@@ -172,6 +184,7 @@ def read(
     series lie in the folder.
     """
     place, selector = split_selector(path)
+    selector, time = _time_of(selector)
     found = inventory(place)
     series = pick(found, selector, str(place))
     if series.kind == "none":
@@ -180,6 +193,8 @@ def read(
     if series.kind == "mask":
         return open_mask(series, found, on)
     image = open_series(series, even=even)
+    if time is not None:
+        image = image.frame(time)
     if spacing_mm is not None:
         image = image.calibrated(spacing_mm)
     return image if kind is None else declared(image, kind)
