@@ -110,17 +110,6 @@ def test_byte_orders_and_implicit_representations(tmp_path: Path, syntax: Any) -
     np.testing.assert_array_equal(load(tmp_path).array[0], true + 3)
 
 
-@pytest.mark.parametrize("vr", ["OW", "OB"])
-def test_big_endian_bytes_lie_in_turned_pairs_where_the_vr_is_ow(tmp_path: Path, vr: str) -> None:
-    true = RNG.integers(0, 255, (7, 11), dtype=np.uint8)
-    data = np.frombuffer(true.tobytes() + b"\0", np.uint8)
-    turned = data.reshape(-1, 2)[:, ::-1] if vr == "OW" else data
-    ds = dataset(CT, "CT", ExplicitVRBigEndian)
-    ds.add_new("PixelData", vr, b"")
-    save(ds, tmp_path / "a", **{**pixel_tags(true), **place(ORIGIN), "PixelData": turned.tobytes()})
-    np.testing.assert_array_equal(load(tmp_path).array[0], true)
-
-
 def test_a_bare_data_set_without_preamble_is_read(tmp_path: Path) -> None:
     ds = dataset(CT, "CT", ImplicitVRLittleEndian)
     array = stack()[0]

@@ -210,7 +210,7 @@ def _decoded(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
     from pydicom.pixels import get_decoder, iter_pixels
     from pydicom.uid import UID
 
-    if stored.offset is None or stored.may_swap_bytes:  # deflated: the whole data set is one compressed stream
+    if stored.offset is None:  # deflated: the whole data set is one compressed stream
         yield from iter_pixels(dcmread(stored.path), indices=list(indices))
         return
     if stored.syntax == _JPEG_EXTENDED and stored.bits_stored > 8:

@@ -43,17 +43,7 @@ class Stored:
     @property
     def is_native(self) -> bool:
         """Can frames be read by offset, without a decoder?"""
-        is_plain = self.offset is not None and self.length is not None and not self.may_swap_bytes
-        return is_plain and self.photometric in _NATIVE_COLOURS
-
-    @property
-    def may_swap_bytes(self) -> bool:
-        """Big-endian files keep pixels of 8 bits in pairs, turned round, where their VR is OW (PS3.5 8.1.1)."""
-        return self.is_big_endian and self.bits_allocated <= 8
-
-    @property
-    def is_big_endian(self) -> bool:
-        return self.syntax == "1.2.840.10008.1.2.2"
+        return self.offset is not None and self.length is not None and self.photometric in _NATIVE_COLOURS
 
     @property
     def is_colour(self) -> bool:
@@ -73,7 +63,7 @@ class Stored:
         """Of the numbers as they lie in the file."""
         size = max(self.bits_allocated // 8, 1)
         letter = "f" if self.is_float else "i" if self.is_signed else "u"
-        order = ">" if self.is_big_endian else "<"
+        order = ">" if self.syntax == "1.2.840.10008.1.2.2" else "<"
         return np.dtype(f"{order}{letter}{size}")
 
     @property
@@ -150,8 +140,6 @@ def _check_claims(stored: Stored, size: int) -> None:
             "wanted 1, 8, 16, 32 or 64 bits and 1, 3 or 4 samples",
             code="file.unreadable",
         )
-    if stored.bits_stored < 1:
-        raise FormatError(f"{name} says {stored.bits_stored} bits stored; wanted 1 or more", code="file.unreadable")
     claimed = (stored.frame_bits * stored.frames + 7) // 8
     if stored.photometric == "YBR_FULL_422":
         claimed = claimed * 2 // 3
