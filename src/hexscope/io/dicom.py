@@ -12,7 +12,7 @@ from hexscope.core.faults import Fault
 from hexscope.core.results import Audited
 from hexscope.errors import FormatError
 from hexscope.io.dicom_frames import Frame, frames_of
-from hexscope.io.dicom_header import Header, looks_like_dicom, quiet, read_header, value_of
+from hexscope.io.dicom_header import Header, looks_like_dicom, quiet, read_header
 from hexscope.io.dicom_rtstruct import structure_series
 from hexscope.io.dicom_seg import SEGMENTATION_CLASSES, segmentation_series
 from hexscope.io.dicom_series import image_series, unreadable_series
@@ -90,8 +90,7 @@ class _Sorting:
         self._by_instance.setdefault(instance, header)
 
     def _sort(self, header: Header) -> None:
-        meta = value_of(getattr(header.dataset, "file_meta", {}), "MediaStorageSOPClassUID")
-        kind = str(header.get("SOPClassUID") or meta or "")
+        kind = header.sop_class
         uid = str(header.get("SeriesInstanceUID") or "")
         if kind == _STRUCTURES:
             self._series.append(structure_series(header))
@@ -112,7 +111,7 @@ class _Sorting:
         what = UID(kind).name if kind else "no SOP class"
         if "Image Storage" in what:
             raise FormatError(f"{name} ({what}) ends before its pixels do", code="file.truncated")
-        if not len(header.dataset):
+        if header.is_empty:
             raise FormatError(f"{name} holds no readable DICOM element", code="file.unreadable")
         if not uid:
             self._refuse(header.path, Fault("file.no_pixels", f"{name} ({what}) belongs to no series"))

@@ -100,9 +100,9 @@ def missing_in(headers: Sequence[Header]) -> dict[str, int]:
     """How many of the files lack each value that SUV rests on; those that none lacks are left out."""
     counts: Counter[str] = Counter()
     for header in headers:
-        injected = value_of(header.dataset, "RadiopharmaceuticalInformationSequence")
+        injected = header.get("RadiopharmaceuticalInformationSequence")
         for keyword in PET_CRITICAL:
-            place = (injected[0] if injected else {}) if keyword in _RADIO else header.dataset
+            place = (injected[0] if injected else {}) if keyword in _RADIO else header
             counts[keyword] += value_of(place, keyword) is None
     return {keyword: n for keyword, n in counts.items() if n}
 

@@ -82,7 +82,7 @@ class Frame:
         """What reading the pixels needs. A slope of 0, or a rescale that is no number, is left out."""
         slope, intercept = self.rescale or (1.0, 0.0)
         part = Slice(self.stored, self.index, slope, intercept)
-        lut = modality_lut(self.groups.get("ModalityLUTSequence") or self.header.dataset)
+        lut = modality_lut(self.groups.get("ModalityLUTSequence") or self.header)
         return part if lut is None else replace(part, lut=lut[0], lut_first=lut[1])
 
     @cached_property

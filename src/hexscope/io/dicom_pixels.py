@@ -1,32 +1,36 @@
 """Pixels of DICOM frames: stored bits to numbers in the file's own units, read by region.
 
-Native (uncompressed) pixels are read by their offset straight into the volume; the rest goes through
-pydicom's decoders. Values follow PS3.3 C.7.6.3 (bits), C.11.1 (rescale, Modality LUT) and C.7.9 (palette).
+Native (uncompressed) pixels are read by their offset straight into the volume, compressed ones frame by frame
+through a decoder, several at a time. Values follow PS3.3 C.7.6.3 (bits), C.11.1 (rescale, Modality LUT) and C.7.9
+(palette).
 """
 
 from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.core.pixels import LazyPixels, Region
 from hexscope.errors import FormatError
+from hexscope.io.dicom_codec import decode
+from hexscope.io.dicom_colour import rgb_from_ybr, unpacked_422
 from hexscope.io.dicom_header import quiet
 from hexscope.io.dicom_stored import Slice, Stored
 
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32, np.uint32)
-_MISSING_CODEC = ("missing dependencies", "not supported", "no available", "unable to decode as a plugin")
-_DECODING_THREADS = 2
+_DECODING_THREADS = min(8, os.cpu_count() or 1)
+#: Frames of one file that one thread decodes in a row.
+_BATCH = 8
 _LARGE_BYTES = 32 << 20
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
 # ---- the whole and its parts ----------------------------------------------------------------------------
@@ -88,21 +92,23 @@ def read_slices(slices: Sequence[Slice], dtype: np.dtype[Any]) -> NDArray[Any]:
         if slices[places[0]].stored.is_native:
             _read_native(slices, places, out)
         else:
-            coded.append(places)
-    if coded:
-        with quiet(), ThreadPoolExecutor(_DECODING_THREADS) as pool:
+            coded += [places[k : k + _BATCH] for k in range(0, len(places), _BATCH)]
+    if len(coded) == 1:
+        _read_coded(slices, coded[0], out)
+    elif coded:
+        with ThreadPoolExecutor(_DECODING_THREADS) as pool:
             for _ in pool.map(lambda places: _read_coded(slices, places, out), coded):
                 pass
     return out
 
 
 def _fresh_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array to fill. Large ones come from plain pages: numpy asks the kernel for huge ones, and where memory
-    is fragmented finding those takes longer than reading 300 slices does."""
+    """An array to fill. Large ones come from plain pages, all taken at once: numpy asks the kernel for huge ones,
+    and where memory is fragmented finding those, or taking plain ones one by one, costs more than reading does."""
     size = math.prod(shape) * dtype.itemsize
-    if size < _LARGE_BYTES or not hasattr(mmap, "MAP_PRIVATE"):
+    if size < _LARGE_BYTES or not hasattr(mmap, "MAP_POPULATE"):
         return np.empty(shape, dtype)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
@@ -110,15 +116,14 @@ def _decode_first(part: Slice) -> None:
     """A compressed file may claim any size: one frame must decode to it before memory is taken."""
     claimed = part.stored.frame_bits // 8
     if not part.stored.is_native and claimed > 1 << 28:
-        with quiet():
-            for _ in _decode(part.stored, [part.index]):
-                pass
+        for data in part.stored.coded.read([part.index]):
+            decode(data, part.stored)
 
 
 def _read_native(slices: Sequence[Slice], places: Sequence[int], out: NDArray[Any]) -> None:
     stored = slices[places[0]].stored
     try:
-        with stored.path.open("rb", buffering=0) as file:
+        with _inflated(stored) if stored.is_deflated else stored.path.open("rb", buffering=0) as file:
             for k in places:
                 part = slices[k]
                 if _fits_in_place(part, out):
@@ -131,6 +136,17 @@ def _read_native(slices: Sequence[Slice], places: Sequence[int], out: NDArray[An
         raise FormatError(f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable") from error
 
 
+def _inflated(stored: Stored) -> BinaryIO:
+    """The pixel value of a deflated data set, to be read as if it were a file of its own."""
+    from pydicom import dcmread
+
+    with quiet():
+        try:
+            return BytesIO(dcmread(stored.path)[stored.kind].value)
+        except Exception as error:  # zlib.error, KeyError, whatever a broken stream leads to
+            raise _cut_short(stored) from error
+
+
 def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
     """May the file's bytes land in the result as they are? Not where order, size or meaning differ."""
     stored = part.stored
@@ -140,17 +156,15 @@ def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
         and stored.dtype.isnative
         and (stored.is_float == (out.dtype.kind == "f"))
         and part.lut is None
-        and stored.palette is None
-        and not stored.is_planar
+        and stored.is_plain
         and stored.samples in (1, 3)
     )
 
 
-def _read_into(file: FileIO, raw: NDArray[Any], part: Slice) -> None:
-    assert part.stored.offset is not None
-    file.seek(part.stored.offset + part.index * (part.stored.frame_bits // 8))
+def _read_into(file: BinaryIO, raw: NDArray[Any], part: Slice) -> None:
+    file.seek((part.stored.offset or 0) + part.index * (part.stored.frame_bits // 8))
     view = raw.reshape(-1).view(np.uint8).data
-    if file.readinto(view) != len(view):
+    if file.readinto(view) != len(view):  # type: ignore[attr-defined]
         raise _cut_short(part.stored)
 
 
@@ -158,16 +172,12 @@ def _cut_short(stored: Stored) -> FormatError:
     return FormatError(f"{stored.path.name} ends before its pixels do", code="file.truncated")
 
 
-def _scratch(file: FileIO, part: Slice) -> NDArray[Any]:
-    """Stored numbers of one native frame in memory of their own, (y, x[, samples])."""
+def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
+    """Stored numbers of one native frame in memory of their own, (y, x[, samples]), colours as RGB."""
     stored = part.stored
-    assert stored.offset is not None
     start = part.index * stored.frame_bits
     stop = start + stored.frame_bits
-    file.seek(stored.offset + start // 8)
-    data = file.read((stop + 7) // 8 - start // 8)
-    if len(data) * 8 < stored.frame_bits:
-        raise _cut_short(stored)
+    data = _bytes_between(file, stored, start // 8, (stop + 7) // 8)
     flat: NDArray[Any]
     if stored.bits_allocated == 1:
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
@@ -176,88 +186,31 @@ def _scratch(file: FileIO, part: Slice) -> NDArray[Any]:
         flat = np.frombuffer(data, stored.dtype).astype(stored.dtype.newbyteorder("="), copy=False)
     if stored.samples == 1:
         return flat.reshape(stored.rows, stored.columns)
+    if stored.is_packed_422:
+        return rgb_from_ybr(unpacked_422(flat, stored), stored)
     if stored.is_planar:
-        return np.moveaxis(flat.reshape(stored.samples, stored.rows, stored.columns), 0, -1)
-    return flat.reshape(stored.rows, stored.columns, stored.samples)
+        planes = flat.reshape(stored.samples, stored.rows, stored.columns)
+        return rgb_from_ybr(np.moveaxis(planes, 0, -1), stored)
+    return rgb_from_ybr(flat.reshape(stored.rows, stored.columns, stored.samples), stored)
+
+
+def _bytes_between(file: BinaryIO, stored: Stored, start: int, stop: int) -> bytes:
+    """Bytes of the pixel value, in their right order."""
+    begin, end = (start - start % 2, stop + stop % 2) if stored.is_swapped else (start, stop)
+    file.seek((stored.offset or 0) + begin)
+    data = file.read(end - begin)
+    if len(data) < end - begin:
+        raise _cut_short(stored)
+    if not stored.is_swapped:
+        return data
+    return np.frombuffer(data, "<u2").byteswap().tobytes()[start - begin : stop - begin]
 
 
 def _read_coded(slices: Sequence[Slice], places: Sequence[int], out: NDArray[Any]) -> None:
-    indices = [slices[k].index for k in places]
-    frames = _decode(slices[places[0]].stored, indices)
-    for k, frame in zip(places, frames, strict=True):
-        _finish(frame, slices[k], out[k])
-
-
-def _decode(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """Frames through pydicom's decoders, YBR turned into RGB. FormatError where they fail."""
-    try:
-        for frame in _decoded(stored, indices):
-            if frame.shape[:2] != (stored.rows, stored.columns):
-                raise FormatError(
-                    f"{stored.path.name} says {stored.rows} × {stored.columns}, its pixels decode to {frame.shape}",
-                    code="file.unreadable",
-                )
-            yield frame
-    except FormatError:
-        raise
-    except Exception as error:  # decoders raise what they like
-        raise _decode_error(stored, error) from error
-
-
-def _decoded(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """Frames of the encoded value, handed to the decoder by its offset: the header is not parsed again."""
-    from pydicom import dcmread
-    from pydicom.pixels import get_decoder, iter_pixels
-    from pydicom.uid import UID
-
-    if stored.offset is None:  # deflated: the whole data set is one compressed stream
-        yield from iter_pixels(dcmread(stored.path), indices=list(indices))
-        return
-    if stored.syntax == _JPEG_EXTENDED and stored.bits_stored > 8:
-        yield from _twelve_bit_jpeg(stored, indices)
-        return
-    with stored.path.open("rb") as file:
-        file.seek(stored.offset)
-        options = {
-            "rows": stored.rows,
-            "columns": stored.columns,
-            "samples_per_pixel": stored.samples,
-            "bits_allocated": stored.bits_allocated,
-            "bits_stored": stored.bits_stored,
-            "photometric_interpretation": stored.photometric,
-            "pixel_representation": int(stored.is_signed),
-            "planar_configuration": int(stored.is_planar),
-            "number_of_frames": stored.frames,
-            "pixel_keyword": stored.kind,
-        }
-        for frame, _ in get_decoder(UID(stored.syntax)).iter_array(file, indices=list(indices), **options):
-            yield frame
-
-
-def _twelve_bit_jpeg(stored: Stored, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """12-bit JPEG, which pydicom's free decoders refuse."""
-    from imagecodecs import jpeg8_decode
-    from pydicom.encaps import generate_frames
-
-    with stored.path.open("rb") as file:
-        file.seek(stored.offset or 0)
-        for index, data in enumerate(generate_frames(file, number_of_frames=stored.frames)):
-            if index in indices:
-                yield jpeg8_decode(data)
-
-
-def _decode_error(stored: Stored, error: Exception) -> FormatError:
-    text = str(error).lower()
-    if isinstance(error, NotImplementedError) or any(words in text for words in _MISSING_CODEC):
-        return FormatError(
-            f"{stored.path.name}: no decoder for transfer syntax {stored.syntax} is installed",
-            code="file.no_codec",
-        )
-    return FormatError(
-        f"{stored.path.name}: its compressed pixels do not decode ({type(error).__name__}); "
-        "the file is cut short or broken",
-        code="file.truncated",
-    )
+    stored = slices[places[0]].stored
+    streams = stored.coded.read([slices[k].index for k in places])
+    for k, data in zip(places, streams, strict=True):
+        _finish(decode(data, stored), slices[k], out[k])
 
 
 def _finish(raw: NDArray[Any], part: Slice, out: NDArray[Any]) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.errors import FormatError
+from hexscope.io.dicom_codec_frames import Encapsulated
 from hexscope.io.dicom_header import Header, quiet, value_of
 
-_NATIVE_COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 #: The least that one compressed frame takes: the head of its fragment. And the most that deflate can shrink.
 _LEAST_FRAME_BYTES = 8
 _MOST_DEFLATED = 1032
@@ -21,7 +22,8 @@ _MOST_DEFLATED = 1032
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """How one file stores its frames. ``palette`` (colours, 3) turns indices into RGB, 8 bit."""
+    """How one file stores its frames. ``palette`` (colours, 3) turns indices into RGB, 8 bit; ``extended`` is the
+    Extended Offset Table of compressed frames, if there is one; ``is_swapped``: bytes lie swapped in pairs."""
 
     path: Path
     syntax: str
@@ -39,11 +41,34 @@ class Stored:
     is_planar: bool
     photometric: str
     palette: NDArray[np.uint8] | None = None
+    extended: bytes = b""
+    is_swapped: bool = False
+
+    @property
+    def is_deflated(self) -> bool:
+        """Is the whole data set one compressed stream, the pixels in it plain?"""
+        return self.syntax == _DEFLATED
 
     @property
     def is_native(self) -> bool:
-        """Can frames be read by offset, without a decoder?"""
-        return self.offset is not None and self.length is not None and self.photometric in _NATIVE_COLOURS
+        """Are frames found by their offset and read without a decoder?"""
+        return self.is_deflated or self.length is not None
+
+    @cached_property
+    def coded(self) -> Encapsulated:
+        """Where the code streams of compressed frames are."""
+        return Encapsulated(self.path, self.offset or 0, self.frames, self.extended)
+
+    @property
+    def is_packed_422(self) -> bool:
+        """Do two neighbours share their colour in plain pixels?"""
+        return self.is_native and self.photometric.endswith("422")
+
+    @property
+    def is_plain(self) -> bool:
+        """Do the stored numbers need no other order, place or colour?"""
+        is_odd = self.is_planar or self.is_swapped or self.photometric.startswith("YBR")
+        return self.palette is None and not is_odd
 
     @property
     def is_colour(self) -> bool:
@@ -68,7 +93,7 @@ class Stored:
 
     @property
     def frame_bits(self) -> int:
-        return self.rows * self.columns * self.samples * self.bits_allocated
+        return self.rows * self.columns * (2 if self.is_packed_422 else self.samples) * self.bits_allocated
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -116,6 +141,8 @@ def stored_of(header: Header) -> Stored:
         bool(_count(header, "PlanarConfiguration", 0)),
         str(header.get("PhotometricInterpretation") or "MONOCHROME2").strip(),
         _palette(header, stored_bits),
+        b"" if header.is_native else bytes(header.get("ExtendedOffsetTable") or b""),
+        header.is_swapped and allocated <= 8,
     )
     _check_claims(stored, header.size)
     return stored
@@ -141,8 +168,6 @@ def _check_claims(stored: Stored, size: int) -> None:
             code="file.unreadable",
         )
     claimed = (stored.frame_bits * stored.frames + 7) // 8
-    if stored.photometric == "YBR_FULL_422":
-        claimed = claimed * 2 // 3
     held = stored.length
     if held is None:
         claimed, held = _coded_claim(stored, claimed, size)

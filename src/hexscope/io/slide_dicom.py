@@ -7,29 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, generate_fragments, parse_basic_offsets, parse_fragments
-from pydicom.pixels import pixel_array
-from pydicom.uid import UID
 
 from hexscope.core.faults import Fault
 from hexscope.core.pixels import Region
 from hexscope.core.results import Audited
 from hexscope.errors import FormatError, HexscopeError
 from hexscope.io.dicom_header import quiet, read_header
+from hexscope.io.dicom_pixels import read_slices
+from hexscope.io.dicom_stored import Slice, stored_of
 from hexscope.io.series import Inventory, Series
 from hexscope.io.slide_series import slide_series
 from hexscope.io.slide_sources import paste_tiles, plausible_spacing_mm
 
-_DECODING = (
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "Rows", "Columns",
-)  # fmt: skip
 _FLAVOURS_LEFT_OUT = ("LABEL", "OVERVIEW", "THUMBNAIL")
 
 
@@ -56,6 +50,7 @@ class DicomLevel:
             )
         if self._file.pixel_offset is None:
             raise FormatError(f"{path.name} holds no pixels that can be read by frame", code="file.no_pixels")
+        self._stored = stored_of(self._file)
 
     @property
     def across(self) -> int:
@@ -134,56 +129,8 @@ class DicomLevel:
         return paste_tiles(region, self.tile, fetch)
 
     def _frame(self, number: int) -> NDArray[Any]:
-        syntax = UID(self._file.syntax)
-        with self.path.open("rb") as stream:
-            data = self._bytes_of(stream, number)
-        one = Dataset()
-        one.file_meta = FileMetaDataset()
-        one.file_meta.TransferSyntaxUID = syntax
-        for keyword in _DECODING:
-            if keyword in self.header:
-                one[keyword] = self.header[keyword]
-        one.NumberOfFrames = 1
-        one.PixelData = encapsulate([data]) if syntax.is_encapsulated else data
-        one["PixelData"].VR = "OB"
-        try:
-            with quiet():
-                return np.asarray(pixel_array(one)).reshape(*self.tile, 3)
-        except Exception as error:  # decoders raise errors of their own, each library another
-            raise FormatError(
-                f"{self.path.name}: frame {number + 1} cannot be decoded ({error})", code="file.unreadable"
-            ) from error
-
-    def _bytes_of(self, stream: BinaryIO, number: int) -> bytes:
-        if self._file.is_native:
-            size = self.tile[0] * self.tile[1] * 3
-            stream.seek((self._file.pixel_offset or 0) + number * size)
-            data = stream.read(size)
-            if len(data) < size:
-                raise FormatError(f"{self.path.name} ends within frame {number + 1}", code="file.truncated")
-            return data
-        base, offsets = self._offsets
-        stream.seek(base + offsets[number])
-        if number + 1 < len(offsets):
-            return b"".join(generate_fragments(stream.read(offsets[number + 1] - offsets[number])))
-        return b"".join(generate_fragments(stream))
-
-    @cached_property
-    def _offsets(self) -> tuple[int, list[int]]:
-        """Where the first fragment lies, and each frame's first fragment from there."""
-        with self.path.open("rb") as stream:
-            stream.seek(self._file.pixel_offset or 0)
-            offsets = parse_basic_offsets(stream)
-            base = stream.tell()
-            if not offsets:
-                _, found = parse_fragments(stream)
-                offsets = [at - base for at in found]
-        if len(offsets) != self.frames:
-            raise FormatError(
-                f"{self.path.name} promises {self.frames} frames and holds {len(offsets)}",
-                code="file.truncated",
-            )
-        return base, offsets
+        slices = [Slice(self._stored, number)]
+        return read_slices(slices, self._stored.dtype)[0]
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,10 @@ class OpenslideSource:
         full, here = self.levels[0], self.levels[level]
         corner = (round(left * full[1] / here[1]), round(top * full[0] / here[0]))
         try:
-            rgba = np.asarray(self._slide.read_region(corner, level, (width, height)))
+            picture = self._slide.read_region(corner, level, (width, height))
         except (openslide.OpenSlideError, OSError) as error:
             raise FormatError(f"{self._path.name}: pixels cannot be read ({error})", code="file.unreadable") from error
-        return _on_white(rgba)[..., region[2]]
+        return _on_white(picture)[..., region[2]]
 
 
 class TiffSource:
@@ -196,10 +196,11 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _on_white(rgba: NDArray[Any]) -> NDArray[np.uint8]:
-    """OpenSlide's RGBA, premultiplied by nothing, laid on white: transparent means never scanned."""
-    alpha = rgba[..., 3:]
+def _on_white(picture: Any) -> NDArray[np.uint8]:
+    """OpenSlide's RGBA picture, premultiplied by nothing, laid on white: transparent means never scanned."""
+    alpha = np.frombuffer(picture.tobytes("raw", "A"), np.uint8)
+    rgb = np.frombuffer(picture.tobytes("raw", "RGB"), np.uint8).reshape(picture.height, picture.width, 3)
     if alpha.min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    weight = alpha.astype(np.float32) / 255.0
-    return np.asarray(np.round(rgba[..., :3] * weight + 255.0 * (1.0 - weight)), dtype=np.uint8)
+        return rgb
+    weight = alpha.reshape(*rgb.shape[:2], 1).astype(np.float32) / 255.0
+    return np.asarray(np.round(rgb * weight + 255.0 * (1.0 - weight)), dtype=np.uint8)
