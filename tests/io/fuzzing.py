@@ -75,12 +75,28 @@ def make_seeds(folder: Path) -> list[Path]:
 def _compressed(plain: Path, folder: Path) -> None:
     """The slice in several transfer syntaxes, and a cine of it."""
     import pydicom
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+    from imagecodecs import jpeg8_encode
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import (
+        DeflatedExplicitVRLittleEndian,
+        JPEG2000Lossless,
+        JPEGBaseline8Bit,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        RLELossless,
+    )
 
     plain.rename(folder / "plain.dcm")
     for name, syntax in (("rle", RLELossless), ("jls", JPEGLSLossless), ("j2k", JPEG2000Lossless)):
         dataset = pydicom.dcmread(folder / "plain.dcm")
         dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(folder / f"{name}.dcm")
+    for name, syntax, lossless in (("jpg", JPEGBaseline8Bit, False), ("ljpg", JPEGLosslessSV1, True)):
+        dataset = pydicom.dcmread(folder / "plain.dcm")
+        frame = dataset.pixel_array.astype(np.uint8)
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+        dataset.PixelData = encapsulate([jpeg8_encode(frame, lossless=lossless)])
+        dataset["PixelData"].VR, dataset.file_meta.TransferSyntaxUID = "OB", syntax
         dataset.save_as(folder / f"{name}.dcm")
     dataset = pydicom.dcmread(folder / "plain.dcm")
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
