@@ -1,10 +1,10 @@
-"""Our reader beside SimpleITK, dcm2niix, nibabel, highdicom and pydicom, file by file: who is right, wrong, silent, refusing.
+"""Our reader beside SimpleITK, dcm2niix, nibabel, highdicom and pydicom: who is right, wrong, silent or refusing.
 
     python benchmarks/readers.py [FOLDER …] [--only PATTERN] [--again] [--write docs/readers.md]
 
-Without FOLDER it reads the files that pydicom, pydicom-data, wsidicom-data and nibabel ship. Each reader opens each file
-in a process of its own, with 10 s and 2 GB. Rows are kept in benchmarks/results/readers.jsonl and made again only where
-the file or our reader changed. Exit status 1 where a difference is unexplained, or our reader crashed, hung or swelled.
+Without FOLDER it reads the files that pydicom, pydicom-data, wsidicom-data and nibabel ship. Each reader opens each
+file in a process of its own, with 10 s and 2 GB. Rows are kept in benchmarks/results/readers.jsonl and made again only
+where the file or our reader changed. Exit status 1 where a difference is unexplained, or ours crashed, hung or swelled.
 
 Needs: pip install dcm2niix pydicom-data wsidicom-data
 """

@@ -130,11 +130,15 @@ def _judge_spacing(one: Plane, other: Plane, differs: dict[str, str]) -> None:
         float(np.linalg.norm(other.corners[0, 1] - other.corners[0, 0]) / count[1]),
     ]
     if one.spacing is None:
-        differs.setdefault("invents", f"a place and a spacing of {steps[0]:.4g} × {steps[1]:.4g} mm, where the file gives none")
+        differs.setdefault(
+            "invents", f"a place and a spacing of {steps[0]:.4g} × {steps[1]:.4g} mm, where the file gives none"
+        )
     elif np.allclose(sorted(one.spacing), sorted(steps), rtol=1e-5):
         differs.setdefault("invents", "a place in the patient, where the file gives only a spacing")
     else:
-        differs.setdefault("spacing", f"{steps[0]:.4g} × {steps[1]:.4g} mm, ours {one.spacing[0]:.4g} × {one.spacing[1]:.4g}")
+        differs.setdefault(
+            "spacing", f"{steps[0]:.4g} × {steps[1]:.4g} mm, ours {one.spacing[0]:.4g} × {one.spacing[1]:.4g}"
+        )
 
 
 def _gap(one: Any, other: Any, lossy: bool) -> float:

@@ -21,7 +21,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass
 class Picture:
-    """``array`` in ``axes`` (t, z, y, x, c); ``affine`` (4, 4) of (z, y, x), or None; ``spacing`` (y, x) without a place."""
+    """``array`` in ``axes`` (t, z, y, x, c); ``affine`` (4, 4) of (z, y, x), or None; ``spacing`` ends with (y, x)."""
 
     array: Any
     axes: str
@@ -200,9 +200,13 @@ def pydicom_(paths: Sequence[Path], folder: Path) -> list[Picture]:
             array = apply_color_lut(array, dataset)
         elif dataset.get("SamplesPerPixel", 1) == 1:
             array = apply_modality_lut(array, dataset)
-        colour = "c" if array.ndim > 2 and array.shape[-1] in (3, 4) and (
-            dataset.get("SamplesPerPixel", 1) > 1 or "PALETTE" in dataset.get("PhotometricInterpretation", "")
-        ) else ""
+        colour = (
+            "c"
+            if array.ndim > 2
+            and array.shape[-1] in (3, 4)
+            and (dataset.get("SamplesPerPixel", 1) > 1 or "PALETTE" in dataset.get("PhotometricInterpretation", ""))
+            else ""
+        )
         lead = "t" if array.ndim - len(colour) == 3 else ""
         out.append(Picture(np.asarray(array), lead + "yx" + colour))
     return out

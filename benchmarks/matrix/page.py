@@ -104,9 +104,9 @@ def page(rows: Sequence[Row]) -> str:
         "",
         "Made by `make readers` (`python benchmarks/readers.py --write docs/readers.md`); do not edit by hand.",
         "",
-        f"{len(rows)} cases: every file that pydicom, pydicom-data, wsidicom-data and nibabel ship, each alone, and the "
-        "series of pydicom's test discs together. Each reader opens each case in a process of its own with 10 s and 2 GB. "
-        "Grids are compared to 0.001 mm in LPS, values after rescale; lossy codes may differ by rounding.",
+        f"{len(rows)} cases: every file that pydicom, pydicom-data, wsidicom-data and nibabel ship, each alone, and "
+        "the series of pydicom's test discs together. Each reader opens each case in a process of its own with 10 s "
+        "and 2 GB. Grids are compared to 0.001 mm in LPS, values after rescale; lossy codes may differ by rounding.",
         "",
         ", ".join(_versions()) + ".",
         "",
@@ -150,10 +150,13 @@ def _reasons(rows: Sequence[Row]) -> list[list[str]]:
     merged: dict[tuple[str, str], list[tuple[str, list[str]]]] = {}
     for (right, text, reader), names in groups.items():
         merged.setdefault((right, text), []).append((reader, names))
-    return [
-        ["<br>".join(f"{r} ({len(set(n))})" for r, n in parts), str(len({c for _, n in parts for c in n})), right, text, parts[0][1][0]]
-        for (right, text), parts in sorted(merged.items(), key=lambda item: ("?", "theirs", "neither", "both", "ours").index(item[0][0]))
-    ]  # fmt: skip
+    order = ("?", "theirs", "neither", "both", "ours")
+    out = []
+    for (right, text), parts in sorted(merged.items(), key=lambda item: order.index(item[0][0])):
+        readers = "<br>".join(f"{reader} ({len(set(names))})" for reader, names in parts)
+        cases = {name for _, names in parts for name in names}
+        out.append([readers, str(len(cases)), right, text, parts[0][1][0]])
+    return out
 
 
 def _refusals(rows: Sequence[Row]) -> list[list[str]]:

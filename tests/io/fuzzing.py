@@ -68,7 +68,9 @@ def make_seeds(folder: Path) -> list[Path]:
     for name in ("p.png", "p.jpg", "p.tif"):
         hx.save(picture, folder / name)
     save_pyramid(colours, folder / "s.tif", spacing_mm=(0.0005, 0.00025), levels=2)
-    save_pyramid(colours, folder / "s.svs", spacing_mm=None, levels=2, description="Aperio Image Library v1\r\n|MPP = 0.5")
+    save_pyramid(
+        colours, folder / "s.svs", spacing_mm=None, levels=2, description="Aperio Image Library v1\r\n|MPP = 0.5"
+    )
     return sorted(p for p in folder.iterdir() if p.is_file())
 
 
@@ -163,8 +165,10 @@ def _tag(data: bytes, rng: random.Random) -> bytes:
     element = rng.choice([e for e in dataset if e.VR != "SQ" and e.keyword != "PixelData"] or [None])
     if element is None:
         return _flip(data, rng)
-    numeric = {"US": (0, 1, 3, 7, 65535), "UL": _EXTREMES, "SS": (-1, 0, 32767), "DS": ("1e308", "-0", "nan", "0", "1e-30"),
-               "IS": ("0", "-1", "2147483647", "99999999999"), "FD": (float("nan"), 1e300), "UI": ("1.2", "")}  # fmt: skip
+    numeric = {
+        "US": (0, 1, 3, 7, 65535), "UL": _EXTREMES, "SS": (-1, 0, 32767), "FD": (float("nan"), 1e300), "UI": ("1.2",),
+        "DS": ("1e308", "-0", "nan", "0", "1e-30"), "IS": ("0", "-1", "2147483647", "99999999999"),
+    }  # fmt: skip
     if rng.random() < 0.3:
         del dataset[element.tag]
     else:

@@ -43,7 +43,7 @@ def dump(comment: dict[str, Any]) -> str:
 
 
 def parse(text: str | bytes) -> dict[str, Any]:
-    """The comment in ``text``; empty where it is none of ours. FormatError where it is, and holds what we never write."""
+    """The comment in ``text``; empty where it is none of ours. FormatError where ours holds what we never write."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.errors import FormatError
+from hexscope.io.codestream import size_claimed
 from hexscope.io.dicom_colour import rgb_from_ybr
 from hexscope.io.dicom_header import quiet
 from hexscope.io.dicom_stored import Stored
@@ -169,13 +170,16 @@ def decode(data: bytes, stored: Stored) -> Pixels:
     ``file.unreadable`` where it decodes to another size than the header says.
     """
     decoders = DECODERS.get(stored.syntax, ())
+    claimed = size_claimed(data)
+    if claimed is not None and claimed != (stored.rows, stored.columns):
+        raise _other_size(stored, claimed)
     failure: BaseException | None = None
     for decoder in decoders:
         try:
             frame = decoder.decode(data, stored)
         except (ImportError, NotImplementedError):
             continue
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # decoders raise what they like; a panic in Rust is no Exception
             failure = failure or error
@@ -193,12 +197,15 @@ def decode(data: bytes, stored: Stored) -> Pixels:
 def _checked(frame: Pixels, stored: Stored) -> Pixels:
     wanted = (stored.rows, stored.columns) + ((stored.samples,) if stored.samples > 1 else ())
     if frame.shape != wanted:
-        raise FormatError(
-            f"{stored.path.name} says {' × '.join(map(str, wanted))}, its pixels decode to "
-            f"{' × '.join(map(str, frame.shape))}",
-            code="file.unreadable",
-        )
+        raise _other_size(stored, frame.shape)
     return frame.astype(stored.dtype, copy=False)
+
+
+def _other_size(stored: Stored, shape: tuple[int, ...]) -> FormatError:
+    wanted = f"{stored.rows} × {stored.columns}, {stored.samples} a pixel"
+    return FormatError(
+        f"{stored.path.name} says {wanted}; its pixels decode to {' × '.join(map(str, shape))}", code="file.unreadable"
+    )
 
 
 def _no_codec(stored: Stored, decoders: tuple[Decoder, ...]) -> FormatError:

@@ -160,7 +160,9 @@ class _Tiff:
             count = len(file.series)
             claimed = math.prod(series.shape) * series.dtype.itemsize
             if page.compression == 1 and claimed > path.stat().st_size * (8 if series.dtype == bool else 1):
-                raise FormatError(f"{path.name} claims {claimed} bytes of pixels it does not hold", code="file.truncated")
+                raise FormatError(
+                    f"{path.name} claims {claimed} bytes of pixels it does not hold", code="file.truncated"
+                )
         _check_bytes(path, claimed)
         told = letters[: len(self.shape) - 2].lower()
         self.steps = tuple(

@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[Any]:
     with open_tiff(path) as file:
         try:
             yield file
-        except HexscopeError:
+        except (HexscopeError, MemoryError):
             raise
         except Exception as error:  # pages and codecs are read late, and raise many kinds
             raise _unsound(path, error) from error
@@ -71,9 +71,7 @@ def check_complete(path: Path) -> None:
         needed = max(ends, default=0)
         if short is not None:
             pieces = f"{math.prod(short.chunked)} tiles or strips ({short.imagelength} × {short.imagewidth} pixels)"
-            raise FormatError(
-                f"{path.name} claims {pieces} and lists {len(short.dataoffsets)}", code="file.unreadable"
-            )
+            raise FormatError(f"{path.name} claims {pieces} and lists {len(short.dataoffsets)}", code="file.unreadable")
         if largest > _LARGEST_TILE:  # a decoder would ask for that much memory, and OpenSlide ends the process
             raise FormatError(f"{path.name} claims a tile of {largest} pixels", code="file.too_large")
     if needed > size:
