@@ -58,6 +58,11 @@ FAULTS: dict[str, FaultKind] = {
     "file.too_large": _K(
         "refused", "Read a part with crop(), or a coarser level.", "请用 crop() 读取局部，或读取更粗的层级。"
     ),
+    "file.wrong_syntax": _K(
+        "repaired",
+        "The pixels were read as they lie in the file: they are not compressed, though its header says so.",
+        "文件头称像素已压缩，实际并未压缩；已按原样读取。",
+    ),
     "file.no_codec": _K("refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"),
     "file.no_pixels": _K("ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"),
     # ---- series

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hexscope.io.dicom_header import Header, value_of
+from hexscope.io.dicom_overlay import overlay_facts
 
 #: Values that SUV rests on: where only some slices carry one, the ledger must be able to say so.
 PET_CRITICAL = (
@@ -77,6 +78,8 @@ def header_facts(header: Header) -> dict[str, Any]:
     facts.update(_radiopharmaceutical(header.dataset))
     facts.update(_philips(header.dataset))
     facts["TransferSyntaxUID"] = header.syntax
+    if overlays := overlay_facts(header.dataset):
+        facts["overlays"] = overlays
     return facts
 
 

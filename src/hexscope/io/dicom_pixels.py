@@ -230,6 +230,8 @@ def _finish(raw: NDArray[Any], part: Slice, out: NDArray[Any]) -> None:
         np.multiply(raw, out.dtype.type(part.slope), out=out, casting="unsafe")
         out += out.dtype.type(part.intercept)
     elif part.intercept != 0.0:
+        if raw.dtype.itemsize == out.dtype.itemsize:  # the result fits: bits that run over come back
+            raw = raw.view(out.dtype)
         np.add(raw, out.dtype.type(part.intercept), out=out, casting="unsafe", dtype=out.dtype)
     elif not np.may_share_memory(raw, out):
         out[...] = raw
@@ -247,6 +249,7 @@ def _mend_bits(raw: NDArray[Any], stored: Stored) -> NDArray[Any]:
         raw <<= left
         raw >>= allocated - bits
     else:
-        raw >>= allocated - bits - left
+        if shift := allocated - bits - left:
+            raw >>= shift
         raw &= raw.dtype.type((1 << bits) - 1)
     return raw

@@ -187,6 +187,11 @@ def _value_faults(first: Frame, broken: Frame | None) -> Iterator[Fault]:
     if broken is not None:
         detail = f"{broken.header.path.name}: RescaleSlope or RescaleIntercept is no usable number"
         yield Fault("value.unknown_rescale", detail)
+    if first.stored.is_mislabelled:
+        detail = (
+            f"{first.header.path.name}: Transfer Syntax {first.stored.syntax} is a compressed one, its pixels are not"
+        )
+        yield Fault("file.wrong_syntax", detail)
     if first.stored.photometric == "MONOCHROME1":
         detail = f"{first.header.path.name}: Photometric Interpretation is MONOCHROME1"
         yield Fault("value.inverted_polarity", detail)

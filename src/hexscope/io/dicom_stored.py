@@ -15,6 +15,8 @@ from hexscope.io.dicom_codec_frames import Encapsulated
 from hexscope.io.dicom_header import Header, quiet, value_of
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", _DEFLATED)
+_COMPRESSED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.")
 #: The least that one compressed frame takes: the head of its fragment. And the most that deflate can shrink.
 _LEAST_FRAME_BYTES = 8
 _MOST_DEFLATED = 1032
@@ -53,6 +55,11 @@ class Stored:
     def is_native(self) -> bool:
         """Are frames found by their offset and read without a decoder?"""
         return self.is_deflated or self.length is not None
+
+    @property
+    def is_mislabelled(self) -> bool:
+        """Do plain pixels stand under a transfer syntax for compressed ones?"""
+        return self.length is not None and self.syntax.startswith(_COMPRESSED)
 
     @cached_property
     def coded(self) -> Encapsulated:
@@ -159,6 +166,12 @@ def _count(header: Header, keyword: str, default: int) -> int:
 def _check_claims(stored: Stored, size: int) -> None:
     """What the header claims against what the file holds, before any memory is taken for it."""
     name = stored.path.name
+    if stored.syntax not in _UNCOMPRESSED and not stored.syntax.startswith(_COMPRESSED):
+        raise FormatError(
+            f"{name}: how transfer syntax {stored.syntax} lays its pixels out is not known; export it as Explicit VR "
+            "Little Endian",
+            code="file.no_codec",
+        )
     if stored.rows < 1 or stored.columns < 1:
         raise FormatError(f"{name} says it has {stored.rows} rows and {stored.columns} columns", code="file.unreadable")
     if stored.bits_stored < 1:

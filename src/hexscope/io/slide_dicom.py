@@ -129,8 +129,7 @@ class DicomLevel:
         return paste_tiles(region, self.tile, fetch)
 
     def _frame(self, number: int) -> NDArray[Any]:
-        slices = [Slice(self._stored, number)]
-        return read_slices(slices, self._stored.dtype)[0]
+        return np.asarray(read_slices([Slice(self._stored, number)], self._stored.dtype)[0])
 
 
 @dataclass(frozen=True)
