@@ -40,9 +40,8 @@ def main() -> int:
             slowest = max(slowest, (told["cpu_s"], told["number"]))
     for seed, counts in sorted(outcomes.items()):
         print(f"{seed:<14}", ", ".join(f"{code} {n}" for code, n in counts.most_common()))
-    print(
-        f"{chosen.mutants} mutants, {len(troubles)} troubles, {cpu:.1f} CPU s, {time.monotonic() - started:.0f} s in all"
-    )
+    spent = time.monotonic() - started
+    print(f"{chosen.mutants} mutants, {len(troubles)} troubles, {cpu:.1f} CPU s, {spent:.0f} s in all")
     print(f"slowest: mutant {slowest[1]}, {slowest[0]:.2f} CPU s")
     if chosen.keep:
         chosen.keep.mkdir(parents=True, exist_ok=True)

@@ -202,10 +202,9 @@ def _checked(frame: Pixels, stored: Stored) -> Pixels:
 
 
 def _other_size(stored: Stored, shape: tuple[int, ...]) -> FormatError:
-    wanted = f"{stored.rows} × {stored.columns}, {stored.samples} a pixel"
-    return FormatError(
-        f"{stored.path.name} says {wanted}; its pixels decode to {' × '.join(map(str, shape))}", code="file.unreadable"
-    )
+    wanted = (stored.rows, stored.columns, stored.samples)[: len(shape)]
+    says, decodes = (" × ".join(map(str, numbers)) for numbers in (wanted, shape))
+    return FormatError(f"{stored.path.name} says {says}, its pixels decode to {decodes}", code="file.unreadable")
 
 
 def _no_codec(stored: Stored, decoders: tuple[Decoder, ...]) -> FormatError:
