@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-test setup-check demo test test-slow check bench docs clean
+.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs clean
 
 setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
 
@@ -41,6 +41,10 @@ check: setup-check  ## format, lint, types, architecture and tests
 
 bench: setup-test  ## every benchmark; each prints its table
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+readers: setup-test  ## every reader on every file that the packages ship: writes docs/readers.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check dcm2niix pydicom-data wsidicom-data
+	$(BIN)/python benchmarks/readers.py --write docs/readers.md
 
 docs: setup  ## regenerate the pages that are made from the code
 	$(BIN)/python docs/make_pages.py

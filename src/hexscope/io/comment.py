@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
+from hexscope.core.geometry import Plane
 from hexscope.core.image import Image, Label, Mask
+from hexscope.core.quantity import Quantity
+from hexscope.errors import FormatError
 
 #: Key that marks the JSON as ours; its value is the version of the layout.
 MARK = "hexscope"
@@ -40,9 +43,40 @@ def dump(comment: dict[str, Any]) -> str:
 
 
 def parse(text: str | bytes) -> dict[str, Any]:
-    """The comment in ``text``; empty where it is none of ours, or broken."""
+    """The comment in ``text``; empty where it is none of ours. FormatError where ours holds what we never write."""
     try:
         found = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) and MARK in found else {}
+    if not isinstance(found, dict) or MARK not in found:
+        return {}
+    if not _is_sound(found):
+        raise FormatError("what Hexscope wrote beside the numbers is broken", code="file.unreadable")
+    return found
+
+
+def _is_sound(found: dict[str, Any]) -> bool:
+    """Does it hold what `comment_of` writes, each of its kind?"""
+    spacing, labels = found.get("spacing_mm"), found.get("labels")
+    tests = [
+        _is_list(found.get("axes"), str) and _is_list(found.get("steps"), str),
+        spacing is None or _is_list(spacing, int | float),
+        isinstance(found.get("placed"), bool),
+        found.get("plane") in get_args(Plane),
+        isinstance(found.get("frame_of_reference"), str | None),
+    ]
+    if found.get("kind") == "mask":
+        tests.append(isinstance(found.get("layers"), int) and found["layers"] > 0)
+        tests.append(_is_list(labels, list) and all(_is_label(label) for label in labels or ()))
+    else:
+        tests.append(found.get("kind") == "image" and isinstance(found.get("modality"), str))
+        tests.append(found.get("quantity") in [q.value for q in Quantity])
+    return all(tests)
+
+
+def _is_list(value: Any, kind: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_label(label: list[Any]) -> bool:
+    return [type(v) for v in label] == [int, str, int]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.errors import FormatError
+from hexscope.io.codestream import size_claimed
 from hexscope.io.dicom_colour import rgb_from_ybr
 from hexscope.io.dicom_header import quiet
 from hexscope.io.dicom_stored import Stored
@@ -106,8 +108,8 @@ def _from_bits(raw: bytes, stored: Stored) -> Pixels:
     return flat[:count].reshape(stored.rows, stored.columns)
 
 
-def _through_pydicom(data: bytes, stored: Stored) -> Pixels:
-    """Whatever decoder pydicom finds for the syntax."""
+def _through_pydicom(plugin: str, data: bytes, stored: Stored) -> Pixels:
+    """A decoder that pydicom knows, by the name of its plugin; any other might end the process on a broken stream."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels import get_decoder
     from pydicom.uid import UID
@@ -124,8 +126,11 @@ def _through_pydicom(data: bytes, stored: Stored) -> Pixels:
         "number_of_frames": 1,
         "pixel_keyword": stored.kind,
     }
+    decoder = get_decoder(UID(stored.syntax))
+    if plugin not in decoder.available_plugins:
+        raise ImportError(plugin)
     with quiet():
-        return np.asarray(get_decoder(UID(stored.syntax)).as_array(encapsulate([data]), index=0, **options)[0])
+        return np.asarray(decoder.as_array(encapsulate([data]), index=0, decoding_plugin=plugin, **options)[0])
 
 
 _TURBO = Decoder("imagecodecs", _jpeg)
@@ -133,9 +138,9 @@ _CHARLS = Decoder("imagecodecs", _jpeg_ls)
 _OPENJPEG = Decoder("imagecodecs", _jpeg_2000)
 _OPENJPH = Decoder("imagecodecs", _ht_jpeg_2000)
 _JXL = Decoder("imagecodecs", _jpeg_xl)
-_GDCM = Decoder("python-gdcm", _through_pydicom)
-_PYLIBJPEG = Decoder("pylibjpeg-openjpeg", _through_pydicom)
-_PYJPEGLS = Decoder("pyjpegls", _through_pydicom)
+_GDCM = Decoder("python-gdcm", partial(_through_pydicom, "gdcm"))
+_PYLIBJPEG = Decoder("pylibjpeg-openjpeg", partial(_through_pydicom, "pylibjpeg"))
+_PYJPEGLS = Decoder("pyjpegls", partial(_through_pydicom, "pyjpegls"))
 _RLE = Decoder("pylibjpeg-rle", _run_length)
 
 DECODERS: dict[str, tuple[Decoder, ...]] = {
@@ -153,7 +158,7 @@ DECODERS: dict[str, tuple[Decoder, ...]] = {
     "1.2.840.10008.1.2.4.201": (_OPENJPH, _OPENJPEG),  # High-Throughput JPEG 2000 lossless
     "1.2.840.10008.1.2.4.202": (_OPENJPH, _OPENJPEG),  # the same, with resolutions in order
     "1.2.840.10008.1.2.4.203": (_OPENJPH, _OPENJPEG),  # High-Throughput JPEG 2000
-    "1.2.840.10008.1.2.5": (_RLE, Decoder("pydicom", _through_pydicom)),  # RLE
+    "1.2.840.10008.1.2.5": (_RLE, Decoder("pydicom", partial(_through_pydicom, "pydicom"))),  # RLE
     "1.2.840.10008.1.2.8.1": (Decoder("hexscope", _deflated),),  # each frame deflated
 }
 
@@ -165,13 +170,18 @@ def decode(data: bytes, stored: Stored) -> Pixels:
     ``file.unreadable`` where it decodes to another size than the header says.
     """
     decoders = DECODERS.get(stored.syntax, ())
-    failure: Exception | None = None
+    claimed = size_claimed(data)
+    if claimed is not None and claimed != (stored.rows, stored.columns):
+        raise _other_size(stored, claimed)
+    failure: BaseException | None = None
     for decoder in decoders:
         try:
             frame = decoder.decode(data, stored)
         except (ImportError, NotImplementedError):
             continue
-        except Exception as error:  # decoders raise what they like
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # decoders raise what they like; a panic in Rust is no Exception
             failure = failure or error
             continue
         return _checked(frame, stored)
@@ -187,12 +197,14 @@ def decode(data: bytes, stored: Stored) -> Pixels:
 def _checked(frame: Pixels, stored: Stored) -> Pixels:
     wanted = (stored.rows, stored.columns) + ((stored.samples,) if stored.samples > 1 else ())
     if frame.shape != wanted:
-        raise FormatError(
-            f"{stored.path.name} says {' × '.join(map(str, wanted))}, its pixels decode to "
-            f"{' × '.join(map(str, frame.shape))}",
-            code="file.unreadable",
-        )
+        raise _other_size(stored, frame.shape)
     return frame.astype(stored.dtype, copy=False)
+
+
+def _other_size(stored: Stored, shape: tuple[int, ...]) -> FormatError:
+    wanted = (stored.rows, stored.columns, stored.samples)[: len(shape)]
+    says, decodes = (" × ".join(map(str, numbers)) for numbers in (wanted, shape))
+    return FormatError(f"{stored.path.name} says {says}, its pixels decode to {decodes}", code="file.unreadable")
 
 
 def _no_codec(stored: Stored, decoders: tuple[Decoder, ...]) -> FormatError:

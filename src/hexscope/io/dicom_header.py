@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _TRANSFER_SYNTAX, _META_SOP_CLASS, _SOP_CLASS = 0x00020010, 0x00020002, 0x000800
 _BEHIND_META, _FIRST_PIXELS = 0x00030000, min(_PIXEL_KEYWORDS)
 #: Specific Character Set and Pixel Representation: what other elements mean hangs on them.
 _CONTEXT = (0x00080005, 0x00280103)
+
+_PIECE, _LARGEST_INFLATED = 1 << 16, 1 << 30
 
 #: Value representations of data sets that an explicit file without preamble may begin with.
 _FIRST_VRS = (b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"OB")
@@ -236,6 +239,8 @@ def _walked(file: BinaryIO, path: Path, size: int) -> Header:
         raise Unusual
     meta, start = walk.elements(132, False, _BEHIND_META)
     syntax = _text(meta, _TRANSFER_SYNTAX)
+    if syntax == _DEFLATED:
+        _check_inflated(file, path, start)
     if syntax in ("", _BIG_ENDIAN, _DEFLATED):
         raise Unusual
     implicit = syntax == _IMPLICIT
@@ -250,6 +255,16 @@ def _walked(file: BinaryIO, path: Path, size: int) -> Header:
     _, offset, length = walk.head(at, implicit)
     held = None if length == _UNDEFINED else length
     return Header(path, syntax, sop_class, size, keyword, offset, held, elements)
+
+
+def _check_inflated(file: BinaryIO, path: Path, start: int) -> None:
+    """A deflated data set may swell a thousandfold, and pydicom inflates it whole: measure it piece by piece first."""
+    file.seek(start)
+    inflate, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while piece := file.read(_PIECE):
+        total += len(inflate.decompress(piece))
+        if total > _LARGEST_INFLATED:
+            raise FormatError(f"{path.name} inflates to more than {_LARGEST_INFLATED} bytes", code="file.too_large")
 
 
 def _text(elements: Elements, tag: int) -> str:

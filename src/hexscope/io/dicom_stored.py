@@ -174,6 +174,8 @@ def _check_claims(stored: Stored, size: int) -> None:
         )
     if stored.rows < 1 or stored.columns < 1:
         raise FormatError(f"{name} says it has {stored.rows} rows and {stored.columns} columns", code="file.unreadable")
+    if stored.bits_stored < 1:
+        raise FormatError(f"{name} says {stored.bits_stored} bits stored; wanted 1 or more", code="file.unreadable")
     if stored.bits_allocated not in (1, 8, 16, 32, 64) or stored.samples not in (1, 3, 4):
         raise FormatError(
             f"{name} says {stored.bits_allocated} bits allocated, {stored.samples} samples per pixel; "

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ _TO_MM = {"mm": 1.0, "micron": 1e-3, "meter": 1e3}
 _TO_MS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
 #: What a form places the image in, by its code.
 _SPACES = {1: "scanner", 2: "aligned to another file", 3: "Talairach", 4: "MNI 152", 5: "another template"}
+#: NIfTI-2's header with the mark of its extensions; and the most that extensions are read of, whatever they claim.
+_HEADER, _LARGEST_HEADER = 544, 1 << 20
+#: What is taken from a gzipped file at a time: memory grows with what is there, not with what is promised.
+_CHUNK = 1 << 24
 #: sform and qform are the same where no corner differs by more than this part of the smallest spacing.
 _SAME_FORM = 0.05
 #: Files of floats up to this size are looked through for NaN when loaded; larger ones are mended as they are read.
@@ -80,10 +85,13 @@ class NiftiFile:
 
         try:
             with self._open(self.path) as stream:
-                start = stream.read(16)
-                kind = nibabel.Nifti2Header if start[4:8] in _MAGIC_2 else nibabel.Nifti1Header
-                stream.seek(0)
-                return kind.from_fileobj(stream, check=False)
+                data = stream.read(_HEADER)
+                kind = nibabel.Nifti2Header if data[4:8] in _MAGIC_2 else nibabel.Nifti1Header
+                fixed = kind(data[: kind.sizeof_hdr], check=False)
+                behind = float(fixed["vox_offset"]) if fixed.is_single else _LARGEST_HEADER
+                if _HEADER < behind <= _LARGEST_HEADER:
+                    data += stream.read(int(behind) - _HEADER)
+            return kind.from_fileobj(BytesIO(data), check=False)
         except Exception as error:  # nibabel, gzip and zlib raise many kinds on broken bytes
             raise FormatError(
                 f"{self.path.name} has no sound NIfTI header ({type(error).__name__}: {error})",
@@ -301,7 +309,7 @@ class NiftiFile:
             try:
                 with gzip.open(self.data_path) as stream:
                     stream.seek(self.offset)
-                    flat = np.frombuffer(stream.read(count * self.dtype.itemsize), self.dtype)
+                    flat = np.frombuffer(_taken(stream, count * self.dtype.itemsize), self.dtype)
             except (EOFError, OSError, zlib.error, ValueError) as error:
                 raise FormatError(
                     f"{self.path.name} ends before its pixels do ({error})", code="file.truncated"
@@ -331,6 +339,13 @@ class NiftiFile:
 
     def count_not_finite(self) -> int:
         return 0 if self.dtype.kind != "f" else int(np.size(self._stored) - np.isfinite(self._stored).sum())
+
+
+def _taken(stream: Any, wanted: int) -> bytearray:
+    data = bytearray()
+    while len(data) < wanted and (piece := stream.read(min(_CHUNK, wanted - len(data)))):
+        data += piece
+    return data
 
 
 def _series(path: Path) -> Series | None:
@@ -363,7 +378,7 @@ def _image(file: NiftiFile, files: tuple[str, ...]) -> Image:
         LazyPixels(file.array_shape, file.out_dtype, file.read), file.grid, file.comment.get("modality", "OT"),
         file.quantity, axes=file.axes, steps=steps, faults=faults, files=files, name=file.path.name, facts=file.facts,
     )  # fmt: skip
-    return replace(image, pixels=ArrayPixels(image.pixels.read())) if file.is_zipped else image
+    return replace(image, pixels=ArrayPixels(image.array)) if file.is_zipped else image
 
 
 def _mask(file: NiftiFile, files: tuple[str, ...]) -> Mask:

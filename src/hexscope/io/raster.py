@@ -6,6 +6,7 @@ Hexscope itself wrote with a unit of length counts.
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,8 +34,10 @@ __all__ = ["RASTER", "RasterFormat", "save_picture"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-#: A picture of more pixels is refused before memory is asked for it.
-LARGEST_PIXELS = 1 << 28
+#: A picture that would take more memory is refused before it is asked for.
+LARGEST_BYTES = 1 << 30
+#: What a pixel takes while Pillow decodes it: up to 4 bytes of its own, and 4 of ours.
+_PILLOW_BYTES = 8
 
 #: How Pillow's modes become grey or RGB, and what to say of it.
 _MODES = {
@@ -104,7 +107,7 @@ class _Picture:
             turned = picture.getexif().get(_ORIENTATION, 1)
             transparent = "transparency" in picture.info
             frames = getattr(picture, "n_frames", 1)
-        _check_pixels(path, width * height)
+        _check_bytes(path, width * height * _PILLOW_BYTES)
         self.dtype = np.dtype(_DTYPES[self.mode])
         colour = self.mode == "RGB"
         self.axes: tuple[str, ...] = ("y", "x", "c") if colour else ("y", "x")
@@ -155,7 +158,12 @@ class _Tiff:
             self.comment = parse(page.description or "")
             self.inverted = photometric == 0
             count = len(file.series)
-        _check_pixels(path, int(np.prod(self.shape, dtype=np.float64)))
+            claimed = math.prod(series.shape) * series.dtype.itemsize
+            if page.compression == 1 and claimed > path.stat().st_size * (8 if series.dtype == bool else 1):
+                raise FormatError(
+                    f"{path.name} claims {claimed} bytes of pixels it does not hold", code="file.truncated"
+                )
+        _check_bytes(path, claimed)
         told = letters[: len(self.shape) - 2].lower()
         self.steps = tuple(
             text
@@ -253,7 +261,7 @@ def _load_mask(
 
 
 def _pillow(path: Path) -> Any:
-    """Pillow's open picture; its own bomb check is a warning, ours (``LARGEST_PIXELS``) an error."""
+    """Pillow's open picture; its own bomb check is a warning, ours (``LARGEST_BYTES``) an error."""
     import PIL.Image
 
     try:
@@ -266,10 +274,11 @@ def _pillow(path: Path) -> Any:
         raise FormatError(f"{path.name} has no sound header ({error})", code="file.unreadable") from error
 
 
-def _check_pixels(path: Path, count: int) -> None:
-    if count > LARGEST_PIXELS:
+def _check_bytes(path: Path, count: int) -> None:
+    if count > LARGEST_BYTES:
         raise FormatError(
-            f"{path.name} claims {count} pixels; at most {LARGEST_PIXELS} are read", code="file.too_large"
+            f"{path.name} claims pixels that take {count} bytes; at most {LARGEST_BYTES} are read",
+            code="file.too_large",
         )
 
 

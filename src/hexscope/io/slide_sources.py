@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hexscope.core.faults import Fault
 from hexscope.core.pixels import Region
 from hexscope.errors import FormatError
+from hexscope.io.codestream import size_claimed
 from hexscope.io.tiff import open_tiff
 
 #: Microns per pixel that a microscope slide can have; a resolution outside is meant for a printer.
@@ -151,6 +152,11 @@ class TiffSource:
             handle = self._file.filehandle
             handle.seek(page.dataoffsets[index])
             data = handle.read(count)
+        rows, columns = size_claimed(data) or (0, 0)
+        if rows > page.chunks[0] or columns > page.chunks[1]:
+            raise FormatError(
+                f"{self._path.name}: tile {index} claims {rows} × {columns} pixels", code="file.too_large"
+            )
         try:
             segment, _, shape = page.decode(data, index, jpegtables=page.jpegtables)
         except Exception as error:  # codecs raise errors of their own, each library another

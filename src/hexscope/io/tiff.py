@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def opened(path: Path) -> Iterator[Any]:
     with open_tiff(path) as file:
         try:
             yield file
-        except HexscopeError:
+        except (HexscopeError, MemoryError):
             raise
         except Exception as error:  # pages and codecs are read late, and raise many kinds
             raise _unsound(path, error) from error
@@ -61,12 +62,16 @@ def check_complete(path: Path) -> None:
     if needed <= size:
         with opened(path) as file:
             largest = max((p.tilewidth * p.tilelength for p in file.pages if p.is_tiled), default=0)
+            short = next((p for p in file.pages if math.prod(p.chunked) > len(p.dataoffsets)), None)
             ends = [
                 max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False))
                 for page in file.pages
                 if page.dataoffsets
             ]
         needed = max(ends, default=0)
+        if short is not None:
+            pieces = f"{math.prod(short.chunked)} tiles or strips ({short.imagelength} × {short.imagewidth} pixels)"
+            raise FormatError(f"{path.name} claims {pieces} and lists {len(short.dataoffsets)}", code="file.unreadable")
         if largest > _LARGEST_TILE:  # a decoder would ask for that much memory, and OpenSlide ends the process
             raise FormatError(f"{path.name} claims a tile of {largest} pixels", code="file.too_large")
     if needed > size:
