@@ -87,14 +87,15 @@ REASONS: tuple[Reason, ...] = (
     Reason("wsidicom_data/*.jpg", "SimpleITK", "values", "both", "Two JPEG decoders, one grey level apart."),
     # ---- what is an image
     Reason("@overlay", "dcm2niix", "count", "both", "dcm2niix writes the overlay as a picture of its own; ours leaves it out."),
-    Reason("nibabel/?.dcm", "dcm2niix", "count shape", "theirs",
-           "A Siemens mosaic: 48 slices tiled into one plane. Read as the plane that it is stored as, it has no true grid."),
+    Reason("nibabel/?.dcm", "*", "reads", "both",
+           "A Siemens mosaic whose CSA header promises 48 tiles, which do not fit 256 x 256 pixels (a test file made small). Ours "
+           "refuses and says so; the others give the plane as stored, which is no anatomical slice."),
     Reason("*/98892001/CT2N/*", "*", "reads", "both",
            "ImageType says LOCALIZER. Ours lists a scout and does not read it: it plans the scan and measures nothing."),
     Reason("*/badVR.dcm", "SimpleITK dcm2niix", "reads", "both",
            "NumberOfFrames is “1A”. Ours refuses and names the field; the other takes it for 1 without a word."),
     Reason(_FOREIGN, "SimpleITK nibabel", "reads", "theirs",
-           "MINC, FreeSurfer, AFNI and Philips PAR/REC are not among our formats. They are told as file.junk, which is a poor word for them."),
+           "MINC, FreeSurfer, AFNI and Philips PAR/REC are not among our formats. Ours names them (file.foreign) and refuses: convert them first."),
 )  # fmt: skip
 
 

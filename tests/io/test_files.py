@@ -12,6 +12,7 @@ from hexscope.core.image import Image
 from hexscope.errors import InputError, UsageError
 from hexscope.io.files import atomic_write, suffix_of
 from hexscope.io.masks import mask_from_image
+from hexscope.io.reading import inventory
 
 
 def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:
@@ -55,3 +56,12 @@ def test_label_maps_of_others_become_masks(oblique_grid: Grid) -> None:
         mask_from_image(Image.from_array(array.astype(int) - 1, oblique_grid))
     with pytest.raises(InputError, match="axes"):
         mask_from_image(Image.from_array(np.zeros((2, 7, 11), int), axes=("t", "y", "x")))
+
+
+@pytest.mark.parametrize("name", ["brain.mgz", "anat+orig.HEAD", "scan.PAR", "old.mnc"])
+def test_images_of_other_formats_are_named(tmp_path: Path, name: str) -> None:
+    """An image that we cannot read is no junk: it is refused, with the way out."""
+    heads = {"brain.mgz": b"\x1f\x8b\x08", "scan.PAR": b"# === DATA", "old.mnc": b"CDF\x01", "anat+orig.HEAD": b"type"}
+    (tmp_path / name).write_bytes(heads[name] + bytes(500))
+    (item,) = inventory(tmp_path).others
+    assert item.verdict == "refused" and item.faults[0].code == "file.foreign"

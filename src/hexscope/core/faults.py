@@ -64,6 +64,11 @@ FAULTS: dict[str, FaultKind] = {
         "文件头称像素已压缩，实际并未压缩；已按原样读取。",
     ),
     "file.no_codec": _K("refused", "Install the decoder that the message names.", "请安装消息中指明的解码器。"),
+    "file.foreign": _K(
+        "refused",
+        "Convert it to NIfTI, NRRD or DICOM first; this format is not among ours.",
+        "请先转换为 NIfTI、NRRD 或 DICOM；本软件不支持该格式。",
+    ),
     "file.no_pixels": _K("ignored", "Nothing to do: the object carries no image.", "无需处理：该对象不含图像。"),
     # ---- series
     "series.scout": _K(
@@ -111,6 +116,11 @@ FAULTS: dict[str, FaultKind] = {
         "ok",
         "Lengths are in the detector plane; the patient's are smaller by the magnification.",
         "长度是探测器平面上的；患者体内的长度应除以放大率。",
+    ),
+    "geometry.needs_grid": _K(
+        "refused",
+        "Pass the image it was drawn on (--like, or on= in Python).",
+        "请提供勾画时所用的图像（--like，或 Python 中的 on=）。",
     ),
     "geometry.gantry_tilt": _K(
         "repaired",

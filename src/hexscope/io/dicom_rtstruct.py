@@ -89,14 +89,16 @@ class Structures:
         if own and grid.frame_of_reference and grid.frame_of_reference not in own:
             raise GeometryError(
                 f"{self.name} was drawn in frame of reference {', '.join(sorted(own))}, the image lies in "
-                f"{grid.frame_of_reference}; pass the image it was drawn on, then resample() the mask"
+                f"{grid.frame_of_reference}; pass the image it was drawn on, then resample() the mask",
+                code="geometry.needs_grid",
             )
 
     def refuse(self) -> Mask:
         """Contours alone have no pixels."""
         raise GeometryError(
             f"{self.name} holds contours, which need the grid of an image: pass the image they were drawn on "
-            '(read("RS.dcm", on=image), --like on the command line)'
+            '(read("RS.dcm", on=image), --like on the command line)',
+            code="geometry.needs_grid",
         )
 
 
@@ -125,7 +127,8 @@ def _rasterised(roi: Structure, grid: Grid, file: str) -> NDArray[np.bool_]:
         if np.ptp(points[:, 0]) > _FLAT_SLICES:
             raise GeometryError(
                 f"{file}: contours of {roi.name} run across {np.ptp(points[:, 0]):.1f} slices of this grid; "
-                "pass the image they were drawn on, then resample() the mask"
+                "pass the image they were drawn on, then resample() the mask",
+                code="geometry.needs_grid",
             )
     planes = _planes(contours)
     heights = np.array([height for height, _ in planes])

@@ -21,6 +21,17 @@ from hexscope.modality import named, of_code
 Progress = Callable[[int, int], object]
 
 _HEAD_BYTES = 4096
+#: Image formats that are not ours: what they are called, how their bytes begin, how their names end.
+_FOREIGN = (
+    ("MINC", b"CDF", ".mnc"),
+    ("MINC", b"\x89HDF", ".mnc"),
+    ("FreeSurfer MGH", b"\x00\x00\x00\x01", ".mgh"),
+    ("FreeSurfer MGZ", b"\x1f\x8b", ".mgz"),
+    ("AFNI", b"", ".head"),
+    ("AFNI", b"", ".brik"),
+    ("Philips PAR/REC", b"#", ".par"),
+    ("ECAT", b"MATRIX", ".v"),
+)
 
 
 def inventory(path: str | Path, *, progress: Progress | None = None) -> Inventory:
@@ -83,6 +94,9 @@ def _owner(file: Path) -> int | Fault:
     for index, kind in enumerate(FORMATS):
         if kind.sniff(head, file):
             return index
+    for name, mark, suffix in _FOREIGN:
+        if head.startswith(mark) and file.name.lower().endswith(suffix):
+            return Fault("file.foreign", f"{file.name} is {name}, which is not among the formats read here")
     return Fault("file.junk", f"{file.name} is not an image: no known format starts with {head[:4]!r}")
 
 
