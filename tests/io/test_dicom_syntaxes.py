@@ -184,6 +184,15 @@ def test_colours_come_out_as_rgb(tmp_path: Path, syntax: str, photometric: str, 
     assert np.abs(image.array.astype(int) - colours()).max() <= tolerance
 
 
+def test_a_jfif_stream_outweighs_a_header_that_says_rgb(tmp_path: Path) -> None:
+    """JFIF is always YCbCr; scanners of slides are known to leave RGB in the header over it."""
+    rgb = colours()
+    stream = imagecodecs.jpeg8_encode(rgb, level=95, outcolorspace="YCbCr")
+    assert stream[6:11] == b"JFIF\0"
+    save_coded(tmp_path / "a", JPEG_BASELINE, encapsulate([stream]), rgb, SC, PhotometricInterpretation="RGB")
+    assert np.abs(load(tmp_path).array.astype(int) - rgb).mean() < 3
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_uncompressed_ybr_comes_out_as_rgb(tmp_path: Path, packed: bool) -> None:
     data = ybr(colours())

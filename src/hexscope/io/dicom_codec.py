@@ -32,15 +32,19 @@ class Decoder:
     decode: Callable[[bytes, Stored], Pixels]
 
 
+_LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+
+
 def _jpeg(data: bytes, stored: Stored) -> Pixels:
-    """Baseline, extended and lossless, 8 to 16 bits (libjpeg-turbo). An Adobe marker says how colours were coded
-    (ISO/IEC 10918-6); where there is none, the header does."""
+    """Baseline, extended and lossless, 8 to 16 bits (libjpeg-turbo). Markers in the stream say how colours were
+    coded; where there is none, the header does."""
     from imagecodecs import jpeg8_decode
 
     if stored.samples == 1:
         return np.asarray(jpeg8_decode(data))
-    adobe = data.find(b"\xff\xee\x00\x0eAdobe", 0, 1 << 16)
-    is_ybr = data[adobe + 15] == 1 if adobe >= 0 else stored.photometric.startswith("YBR")
+    is_ybr = _says_ybr(data, stored)
+    if is_ybr is None:
+        is_ybr = stored.photometric.startswith("YBR")
     return np.asarray(jpeg8_decode(data, colorspace="YCbCr" if is_ybr else "RGB", outcolorspace="RGB"))
 
 
@@ -55,6 +59,16 @@ def _jpeg_2000(data: bytes, stored: Stored) -> Pixels:
     from imagecodecs import jpeg2k_decode
 
     return rgb_from_ybr(np.asarray(jpeg2k_decode(data)), stored)
+
+
+def _says_ybr(data: bytes, stored: Stored) -> bool | None:
+    """What a JPEG stream says of its own colours: Adobe's marker (ISO/IEC 10918-6), then, in the lossy kinds, JFIF's,
+    which is always YCbCr (ITU-T T.871). It outweighs the header: some writers leave RGB there over YCbCr."""
+    adobe = data.find(b"\xff\xee\x00\x0eAdobe", 0, 1 << 16)
+    if adobe >= 0:
+        return data[adobe + 15] == 1
+    is_jfif = data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0"
+    return True if is_jfif and stored.syntax in _LOSSY_JPEG else None
 
 
 def _ht_jpeg_2000(data: bytes, stored: Stored) -> Pixels:
