@@ -358,7 +358,7 @@ def test_real_slides(shared_data: Path) -> None:
     assert np.array_equal(ours, np.asarray(theirs.read_region((1100, 1000), 0, (150, 100)))[..., :3])
     dicom = scan_dicom_slide([shared_data / "path-slides" / "small_dicom.dcm"]).series[0].load()
     assert dicom.shape == (2638, 3236, 3)
-    corner = dicom.pixels.read((slice(1550, 1600), slice(2050, 2110)))
+    corner = dicom.pixels.read((slice(1250, 1300), slice(1900, 1950)))
     assert corner.mean() > 225, "the glass between the pieces of tissue is white"
     assert dicom.grid.spacing_mm is None
     assert "column by column" in dicom.steps[0]
