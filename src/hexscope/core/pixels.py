@@ -138,11 +138,6 @@ def full_region(region: Region, shape: Sequence[int]) -> Region:
     return tuple(out)
 
 
-def region_shape(region: Region) -> tuple[int, ...]:
-    """Shape of an explicit region."""
-    return tuple(part.stop - part.start for part in region)
-
-
 def check_whole(pixels: Pixels, limit_bytes: int = WHOLE_LIMIT_BYTES) -> None:
     """Raise InputError where reading everything would not be sane."""
     size = int(np.prod(pixels.shape, dtype=np.float64)) * pixels.dtype.itemsize

@@ -96,10 +96,6 @@ class Header:
         return not len(self.dataset if self.elements is None else self.elements)
 
     @property
-    def is_big_endian(self) -> bool:
-        return self.syntax == _BIG_ENDIAN
-
-    @property
     def is_native(self) -> bool:
         """Do the pixels lie in the file as they are, to be read by offset?"""
         return self.pixel_offset is not None and self.pixel_length is not None

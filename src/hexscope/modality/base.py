@@ -84,8 +84,10 @@ class Modality:
     convert: Callable[[Image, Quantity], tuple[Image, Ledger]] = no_conversion
 
     def guide_text(self, language: Language = "en") -> str:
-        """The guide, Markdown, about a page."""
-        return _guide(self.guide, language)
+        """The guide, Markdown, about a page; at its end the header fields that a sound file carries."""
+        title = "## 完整的头文件应有的字段" if language == "zh" else "## Header fields of a sound file"
+        fields = ", ".join(f"`{keyword}`" for keyword in self.needs)
+        return f"{_guide(self.guide, language).rstrip()}\n\n{title}\n\n{fields}\n"
 
 
 @cache

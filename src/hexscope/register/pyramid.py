@@ -35,11 +35,6 @@ class Level:
     affine: Array
 
     @property
-    def extent_mm(self) -> Array:
-        """Length of each axis between the outermost voxel centres, (3,)."""
-        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0) * (np.array(self.values.shape) - 1))
-
-    @property
     def volume_mm3(self) -> float:
         """Volume between the outermost voxel centres; a sheared grid is measured right."""
         box = self.affine[:3, :3] * (np.array(self.values.shape) - 1)
