@@ -51,6 +51,7 @@ def test_the_folder_is_complete(made: Any) -> None:
     for name in ("report.html", "results.json"):
         assert (folder / name).stat().st_size > 1000
     assert list((folder / "transforms").glob("*.tfm")) and list((folder / "fused").glob("*.png"))
+    assert len(list((folder / "fused").glob("*.dcm"))) == len(list((folder / "fused").glob("*.png")))
     assert list((folder / "sr").glob("*.dcm")) and list((folder / "masks").glob("*.dcm"))
     assert not list(folder.parent.glob("*.partial")) and not list(folder.glob(".*"))
     results = json.loads((folder / "results.json").read_text())

@@ -80,7 +80,7 @@ class Fused:
             modality=self.base.modality,
             quantity=Quantity.RGB,
             axes=(*spatial, "c"),
-            facts=self.base.facts,
+            facts={**self.base.facts, "SeriesDescription": f"{self.over.modality} on {self.base.modality}, {self.how}"},
             steps=(*self.base.steps, step),
             name=f"{self.base.name} + {self.over.name}",
         )

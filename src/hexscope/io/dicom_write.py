@@ -98,7 +98,7 @@ def save_secondary_capture(rgb: NDArray[np.uint8], path: Path, *, source: Image,
     """
     facts = {k: v for k, v in _inherited(source).items() if k in _OF_THE_STUDY}
     picture = Image.from_array(rgb, quantity=Quantity.RGB, axes=("y", "x", "c"))
-    told = {"SeriesDescription": description[:64], "ImageComments": _NOTE, "SeriesNumber": 902}
+    told = {"SeriesDescription": description[:64], "SeriesNumber": 902}
     return save_file(picture, path, facts={**facts, **told})
 
 
@@ -183,6 +183,7 @@ def _common(image: Image, iod: Iod, facts: Mapping[str, Any], seed: str | None) 
     if iod is PT:
         tracer = {k: facts[k] for k in RADIOPHARMACEUTICAL if facts.get(k) is not None}
         put(dataset, "RadiopharmaceuticalInformationSequence", [{"RadionuclideCodeSequence": [], **tracer}])
+    put(dataset, "ImageComments", " ".join(filter(None, (str(facts.get("ImageComments") or ""), _NOTE))))
     if image.steps:
         dataset.DerivationDescription = "; ".join(image.steps)[:1024]
     if image.grid.affine is not None:

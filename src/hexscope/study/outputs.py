@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from PIL import Image as Pillow
+
 from hexscope.core.image import Image, Mask
+from hexscope.io.dicom_write import save_secondary_capture
 from hexscope.io.dicom_write_sr import save_sr
 from hexscope.io.writing import save
-from hexscope.study.result import Case, problem
+from hexscope.study.result import Case, Picture, problem
 from hexscope.study.workplace import Workplace
 
 
@@ -27,6 +32,16 @@ def write_outputs(case: Case, place: Workplace) -> Case:
     if case.findings is not None and len(case.findings) and _is_dicom(case):
         case = _write_report(case, image, place)
     return case
+
+
+def write_fused(fixed: Case, pictures: Sequence[Picture], place: Workplace) -> None:
+    """Write fused views as PNG and, in the study of a DICOM reference, as Secondary Capture."""
+    for picture in pictures:
+        place.path("fused", f"{picture.name}.png").write_bytes(picture.png)
+        if _is_dicom(fixed) and fixed.image is not None:
+            rgb = np.asarray(Pillow.open(io.BytesIO(picture.png)).convert("RGB"))
+            target = place.path("fused", f"{picture.name}.dcm")
+            save_secondary_capture(rgb, target, source=fixed.image, description=picture.caption)
 
 
 def _is_dicom(case: Case) -> bool:

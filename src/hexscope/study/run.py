@@ -15,10 +15,10 @@ from hexscope.io.reading import Progress, inventory
 from hexscope.io.series import Inventory, Series
 from hexscope.study.audit import Audit, audit_inventory
 from hexscope.study.join import Tell, join_pairs
-from hexscope.study.outputs import write_outputs
+from hexscope.study.outputs import write_fused, write_outputs
 from hexscope.study.pictures import case_pictures, fused_pictures
 from hexscope.study.report import write_report
-from hexscope.study.result import Case, Picture, Registration, StudyResult
+from hexscope.study.result import Case, Picture, Registration, StudyResult, problem
 from hexscope.study.roles import Plan, plan_study
 from hexscope.study.tasks import Liver, find_candidates, find_structures, in_working_quantity, measure_drawn
 from hexscope.study.workplace import Workplace
@@ -101,7 +101,7 @@ def study(
         clock.lap("tasks")
         tell("writing the report")
         cases = [case_pictures(write_outputs(c, place)) for c in cases]
-        fused = _fused(joined, cases, place)
+        fused, cases = _fused(joined, cases, place)
         clock.lap("write")
         result = StudyResult(
             out,
@@ -167,13 +167,18 @@ def _with_tasks(cases: list[Case], liver: Liver, tell: Tell) -> list[Case]:
     return out
 
 
-def _fused(joined: tuple[Registration, ...], cases: list[Case], place: Workplace) -> tuple[Picture, ...]:
-    """Fused views of every pair that may be used, also written as PNG files."""
-    by_id: Mapping[str, Case] = {c.id: c for c in cases}
+def _fused(
+    joined: tuple[Registration, ...], cases: list[Case], place: Workplace
+) -> tuple[tuple[Picture, ...], list[Case]]:
+    """Fused views of every pair that may be used, also written as files; what fails is told with the moving case."""
+    by_id = {c.id: c for c in cases}
     pictures: list[Picture] = []
     for pair in joined:
-        if pair.usable:
-            pictures.extend(fused_pictures(by_id[pair.fixed], by_id[pair.moving], pair))
-    for picture in pictures:
-        place.path("fused", f"{picture.name}.png").write_bytes(picture.png)
-    return tuple(pictures)
+        fixed, moving = by_id[pair.fixed], by_id[pair.moving]
+        try:
+            views = fused_pictures(fixed, moving, pair) if pair.usable else ()
+            write_fused(fixed, views, place)
+            pictures.extend(views)
+        except Exception as error:
+            by_id[moving.id] = replace(moving, problems=(*moving.problems, problem("fusion", error)))
+    return tuple(pictures), list(by_id.values())
