@@ -73,6 +73,15 @@ def test_shrinking_is_anti_aliased() -> None:
     assert small.std() < 3 and small.mean() == pytest.approx(50, abs=2)
 
 
+def test_a_shear_alone_does_not_blur() -> None:
+    """A tilted gantry brought onto straight axes of the same steps keeps its finest lines."""
+    lines = np.broadcast_to(np.arange(40)[:, None] % 2 * 100.0, (6, 40, 9))
+    affine = np.array([[0, 0, 0.5, -10], [1.4, 0.7, 0, 20], [3.0, 0, 0, 30], [0, 0, 0, 1.0]])
+    tilted = Image.from_array(lines.copy(), Grid((6, 40, 9), affine))
+    straight = Grid((6, 28, 9), np.array([[0, 0, 0.5, -10], [0, 0.7, 0, 28.4], [3.0, 0, 0, 30], [0, 0, 0, 1.0]]))
+    assert np.ptp(resample(tilted, straight).array[2]) == pytest.approx(100)
+
+
 def test_outside_is_air_for_ct(oblique_ct: Image) -> None:
     far = Grid((2, 3, 4), np.diag([1.0, 1, 1, 1])[:, [2, 1, 0, 3]] + 0.0)
     moved = resample(oblique_ct, far, through=rigid((0, 0, 0), (900, 900, 900), (0, 0, 0)))
