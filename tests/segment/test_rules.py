@@ -167,3 +167,21 @@ def test_real_ultrasound_keeps_the_fetal_head(shared_data: Path) -> None:
         head = np.asarray(Picture.open(path.parents[1] / "masks" / path.name)) > 0
         assert (fan & head).sum() / head.sum() > 0.97, path.name
         assert 0.3 < fan.mean() < 1.0, path.name
+
+
+def test_the_skull_is_bone_and_the_brain_is_not() -> None:
+    """A closed ring of bone around soft tissue stays a ring; the marrow in a shaft beside it is filled."""
+    z, y, x = np.mgrid[:8, :130, :170]
+    hu = np.full(z.shape, -1000, np.int16)
+    head = np.hypot((y - 65) / 1.15, x - 62)
+    hu[head < 50] = 30
+    hu[(head >= 40) & (head < 47)] = 900
+    shaft = np.hypot(y - 60, x - 145)
+    hu[shaft < 14] = 40
+    hu[shaft < 11] = 1000
+    hu[shaft < 6] = -60
+    affine = np.array([[0, 0, 1.0, -80], [0, 1.1, 0, -60], [3.0, 0, 0, 5], [0, 0, 0, 1]])
+    image = Image.from_array(hu, Grid(hu.shape, affine), modality="CT", quantity="HU")
+    bone = segment(image, ["bone"]).of("bone")
+    assert not bone[4, 65, 62] and bone[4, 65, 62 + 43]
+    assert bone[4, 60, 145]

@@ -149,8 +149,8 @@ def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:
     """Blur along each input axis where the output steps over its voxels.
 
     A voxel of input axis i is seen by the output axis that runs along it in the finest steps: the largest entry of
-    column i of the inverse map, in output steps a voxel. Below one step, voxels are stepped over. (The length of row i of
-    the map itself would also count steps of other axes, and blur what a tilted gantry only shears.)
+    column i of the inverse map, in output steps a voxel. Below one step, voxels are stepped over. (The length of row i
+    of the map itself would also count steps of other axes, and blur what a tilted gantry only shears.)
     """
     steps_per_voxel = np.abs(np.linalg.pinv(linear)).max(axis=0)
     factor = 1.0 / np.maximum(steps_per_voxel, 1e-9)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from hexscope.core.image import Image
@@ -20,6 +22,8 @@ _AIRWAY_HU = -920.0
 #: Spongy bone begins about here; dense contrast medium lies above it too.
 _BONE_HU = 200.0
 _CORTEX_HU = 300.0
+#: A hole in bone is marrow where it is no larger than the shaft of a femur is wide inside, or denser than soft tissue.
+_MARROW_MM2, _MARROW_HU = 200.0, 100.0
 
 _TABLE_MM = 5.0
 _LEAST_LUNG_ML = 50.0
@@ -155,4 +159,21 @@ def _bone(view: View, body: Part) -> Part:
     cortex = np.bincount(labels[view.array > _CORTEX_HU], minlength=n + 1)
     kept = (sizes * voxel_ml >= _LEAST_BONE_ML) & (cortex > 0)
     kept[0] = False
-    return filled(kept[labels])
+    return with_marrow(kept[labels], view.array, view.spacing_mm)
+
+
+def with_marrow(bone: Part, hu: NDArray[Any], spacing_mm: Sequence[float]) -> Part:
+    """Holes filled slice by slice where marrow fills them: small ones, and those as dense as spongy bone.
+
+    The cavity of the skull, the spinal canal and what the pelvis rings in are holes too, and no bone.
+    """
+    out = np.array(bone)
+    pixel_mm2 = float(spacing_mm[1] * spacing_mm[2])
+    for plane, values in zip(out, hu, strict=True):
+        holes, n = ndimage.label(ndimage.binary_fill_holes(plane) & ~plane)
+        area = np.bincount(holes.ravel(), minlength=n + 1)
+        mean = np.bincount(holes.ravel(), values.ravel(), minlength=n + 1) / np.maximum(area, 1)
+        marrow = (area * pixel_mm2 <= _MARROW_MM2) | (mean >= _MARROW_HU)
+        marrow[0] = False
+        plane |= marrow[holes]
+    return out
