@@ -12,9 +12,9 @@ import mmap
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +136,7 @@ def _read_native(slices: Sequence[Slice], places: Sequence[int], out: NDArray[An
         raise FormatError(f"{stored.path.name} cannot be read: {error.strerror}", code="file.unreadable") from error
 
 
-def _inflated(stored: Stored) -> BinaryIO:
+def _inflated(stored: Stored) -> BytesIO:
     """The pixel value of a deflated data set, to be read as if it were a file of its own."""
     from pydicom import dcmread
 
@@ -161,10 +161,10 @@ def _fits_in_place(part: Slice, out: NDArray[Any]) -> bool:
     )
 
 
-def _read_into(file: BinaryIO, raw: NDArray[Any], part: Slice) -> None:
+def _read_into(file: FileIO | BytesIO, raw: NDArray[Any], part: Slice) -> None:
     file.seek((part.stored.offset or 0) + part.index * (part.stored.frame_bits // 8))
     view = raw.reshape(-1).view(np.uint8).data
-    if file.readinto(view) != len(view):  # type: ignore[attr-defined]
+    if file.readinto(view) != len(view):
         raise _cut_short(part.stored)
 
 
@@ -172,7 +172,7 @@ def _cut_short(stored: Stored) -> FormatError:
     return FormatError(f"{stored.path.name} ends before its pixels do", code="file.truncated")
 
 
-def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
+def _scratch(file: FileIO | BytesIO, part: Slice) -> NDArray[Any]:
     """Stored numbers of one native frame in memory of their own, (y, x[, samples]), colours as RGB."""
     stored = part.stored
     start = part.index * stored.frame_bits
@@ -194,7 +194,7 @@ def _scratch(file: BinaryIO, part: Slice) -> NDArray[Any]:
     return rgb_from_ybr(flat.reshape(stored.rows, stored.columns, stored.samples), stored)
 
 
-def _bytes_between(file: BinaryIO, stored: Stored, start: int, stop: int) -> bytes:
+def _bytes_between(file: FileIO | BytesIO, stored: Stored, start: int, stop: int) -> bytes:
     """Bytes of the pixel value, in their right order."""
     begin, end = (start - start % 2, stop + stop % 2) if stored.is_swapped else (start, stop)
     file.seek((stored.offset or 0) + begin)
