@@ -9,7 +9,6 @@ Rows whose set is absent are left out and said so. Registration has a benchmark 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from real_data import add_data
 
 import hexscope as hx
 
 Row = tuple[str, str, bool]
-DEFAULT = Path(os.environ.get("HEXSCOPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def sarcoma_study(data: Path) -> Iterator[Row]:
@@ -122,7 +121,7 @@ SETS: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", type=Path, default=DEFAULT)
+    add_data(options)
     data = options.parse_args().data
     failed = 0
     for name, rows in SETS.items():

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from real_data import add_data, require
 
 import hexscope as hx
 from hexscope.core.image import Image
@@ -31,8 +32,9 @@ Tally = dict[str, Counter[str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    add_data(parser)
     data: Path = parser.parse_args().data
+    require(data / "pet-ct-mr-sarcoma")
     tally: Tally = {}
     sarcoma(data / "pet-ct-mr-sarcoma" / "nifti", tally)
     sclerosis(data / "mr-multiple-sclerosis" / "raw" / "patient01", tally)

@@ -1,6 +1,6 @@
 """Registration of real patients after known motions: how well each motion is undone, and at what cost.
 
-Run:  python benchmarks/registration.py --data FOLDER          (FOLDER holds pet-ct-mr-sarcoma, mr-multiple-sclerosis)
+Run:  python benchmarks/registration.py [--data FOLDER]        (FOLDER holds pet-ct-mr-sarcoma, mr-multiple-sclerosis)
 
 Sarcoma: the MR of eight patients is moved by known rigid motions (±15° about each axis, ±20 mm, about the tumour) and
 registered to the CT. Two distances over the tumour's voxels are printed, both in mm:
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from real_data import add_data, require
 
 import hexscope as hx
 from hexscope.core.image import Image
@@ -41,11 +42,12 @@ Register = Callable[[Image, Image], Transform]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--motions", type=int, default=5, help="a patient (sarcoma); 2 x that a contrast (sclerosis)")
+    add_data(parser)
+    parser.add_argument("--motions", type=int, default=5, help="a patient (sarcoma); 4 x that a contrast (sclerosis)")
     options = parser.parse_args()
+    require(options.data / "pet-ct-mr-sarcoma")
     sarcoma(options.data / "pet-ct-mr-sarcoma" / "nifti", options.motions)
-    sclerosis(options.data / "mr-multiple-sclerosis" / "raw" / "patient01", 2 * options.motions)
+    sclerosis(options.data / "mr-multiple-sclerosis" / "raw" / "patient01", 4 * options.motions)
 
 
 def sarcoma(folder: Path, motions: int) -> None:
