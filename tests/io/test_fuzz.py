@@ -45,7 +45,7 @@ def test_a_mutant_is_always_the_same(seeds: Path) -> None:
     seed = (seeds / "seeds" / "plain.dcm").read_bytes()
     broken = [mutant(seed, "plain.dcm", number) for number in range(20)]
     assert broken == [mutant(seed, "plain.dcm", number) for number in range(20)]
-    assert len(set(broken)) > 15 and seed not in broken
+    assert len(set(broken) - {seed}) > 15, "a mutation may by chance write what was there"
 
 
 # ---- what crashed or swelled before -----------------------------------------------------------------------------
