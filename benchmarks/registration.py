@@ -6,9 +6,8 @@ Sarcoma: the MR of eight patients is moved by known rigid motions (±15° about 
 registered to the CT. Two distances over the tumour's voxels are printed, both in mm:
 
     undone  to where the same registration puts the MR that was not moved. This is what the motion costs.
-    file    to where the files put the MR. That is no truth in every patient: in STS_008 and STS_012 bone and skin lie 6
-            to 14 mm apart in it, and SimpleITK's Mattes mutual information, started from it, walks off the same way.
-            The row "not moved" shows this distance without any motion.
+    file    to where the files put the MR. That is no certain truth: how far the registration lies from it without any
+            motion stands in the row "not moved", and pictures of the pair show which of the two fits better.
 
 Multiple sclerosis: T1 and T2 are moved likewise about the head's centre and registered to FLAIR. The distance is over
 the head's voxels, to the best rigid fit to the reference transform of the set. The set does not say in which direction
