@@ -1,0 +1,35 @@
+"""Share the planes of a kernel's work among threads: the same bytes whatever their number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+#: Planes a thread takes at a time are never fewer: below that the calls cost more than the loops.
+_LEAST = 4
+
+
+def workers() -> int:
+    """Threads to use: $HEXSCOPE_THREADS, else the cores this process may run on."""
+    asked = os.environ.get("HEXSCOPE_THREADS", "")
+    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0))
+
+
+@cache
+def _pool(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="hexscope")
+
+
+def share(kernel: Callable[..., Any], planes: int, *args: Any) -> None:
+    """``kernel(*args, start, stop)`` over all ``planes``, in as many pieces as there are threads."""
+    count = min(workers(), max(1, planes // _LEAST))
+    if count == 1:
+        kernel(*args, 0, planes)
+        return
+    edges = [planes * i // count for i in range(count + 1)]
+    jobs = [_pool(count).submit(kernel, *args, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    for job in jobs:
+        job.result()
