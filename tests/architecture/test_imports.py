@@ -17,12 +17,13 @@ TASKS = {"segment", "detect", "classify", "register", "fuse"}
 #: room -> rooms it may import. errors is open to all; a room may import itself.
 MAY_IMPORT = {
     "errors": set(),
-    "core": set(),
+    "kernels": set(),
+    "core": {"kernels"},
     "modality": {"core"},
     "io": {"core", "modality"},
     "trust": {"core", "modality"},
     "models": {"core", "modality", "trust"},
-    "register": {"core", "modality", "trust"},
+    "register": {"core", "modality", "trust", "kernels"},
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
@@ -36,6 +37,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     **{p: {"io"} for p in ("pydicom", "highdicom", "nibabel", "openslide", "tifffile", "SimpleITK", "imagecodecs")},
     "torch": {"train"},
+    "numba": {"kernels"},
 }
 
 
