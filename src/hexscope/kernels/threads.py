@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 #: Planes a thread takes at a time are never fewer: below that the calls cost more than the loops.
@@ -23,13 +24,16 @@ def _pool(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="hexscope")
 
 
-def share(kernel: Callable[..., Any], planes: int, *args: Any) -> None:
-    """``kernel(*args, start, stop)`` over all ``planes``, in as many pieces as there are threads."""
-    count = min(workers(), max(1, planes // _LEAST))
+def share(kernel: Callable[..., Any], planes: int, *args: Any, least: int = _LEAST) -> None:
+    """``kernel(*args, start, stop)`` over all ``planes``, in as many pieces as there are threads.
+
+    least  planes a thread takes: more where a plane is little work (a point, say)
+    """
+    count = min(workers(), max(1, planes // least))
     if count == 1:
         kernel(*args, 0, planes)
         return
     edges = [planes * i // count for i in range(count + 1)]
-    jobs = [_pool(count).submit(kernel, *args, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    jobs = [_pool(count).submit(kernel, *args, a, b) for a, b in pairwise(edges)]
     for job in jobs:
         job.result()
