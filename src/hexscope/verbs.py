@@ -24,14 +24,15 @@ from hexscope.modality.base import Language
 if TYPE_CHECKING:
     from hexscope.core.measure import LabelMeasures
     from hexscope.core.results import Audited, Findings
-    from hexscope.fuse import Fused
+    from hexscope.fuse import Fused, View
     from hexscope.io.series import Inventory
     from hexscope.phantom import PhantomFiles
     from hexscope.study import StudyResult
 
 __all__ = [
-    "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify",
-    "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+    "audit", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure", "open_study",
+    "phantom", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+    "turn",
 ]  # fmt: skip
 
 
@@ -203,25 +204,44 @@ def register(
 
 def fuse(
     base: Image,
-    over: Image,
+    over: Image | Mask,
     *,
     how: str = "overlay",
     through: Transform | None = None,
     force: bool = False,
+    view: View | None = None,
     **look: Any,
 ) -> Fused:
     """``over`` on the grid of ``base``, both with their numbers, and the picture of both.
 
     Images of one frame of reference are checked where they lie; others are registered first. A rejected
-    registration raises RefusedError unless ``force``. ``look`` goes to `hexscope.fuse.fuse` (alpha, palette, windows).
+    registration raises RefusedError unless ``force``. ``view`` shows one plane, slab or projection; ``look`` goes to
+    `hexscope.fuse.fuse` (alpha, palette, windows, threshold, levels).
     """
     from hexscope.fuse import fuse as run
     from hexscope.register import check
 
-    if through is None and base.is_volume and over.is_volume:
+    if through is None and base.is_volume and isinstance(over, Image) and over.is_volume:
         aligned = base.grid.same_frame(over.grid)
         through = check(base, over) if aligned else register(base, over)
-    return run(base, over, how=how, through=through, force=force, **look)
+    return run(base, over, how=how, through=through, force=force, view=view, **look)
+
+
+def turn(fused: Fused, frames: int = 36) -> Image:
+    """A fused pair of volumes seen through from all sides, as a moving picture: save it as .gif, .apng or .webp."""
+    from hexscope.fuse import turn as run
+
+    return run(fused, frames)
+
+
+def evaluate_fusion(pairs: str | Path, *, how: str = "detail", **look: Any) -> Mapping[str, Any]:
+    """What a way to fuse scores on a table of pairs, each metric with mean, interval and n, beside the two copies.
+
+    See `hexscope.evaluate.fusion.evaluate_fusion` for the columns of the table and the metrics.
+    """
+    from hexscope.evaluate.fusion import evaluate_fusion as run
+
+    return run(Path(pairs), how=how, **look).as_json()
 
 
 # ---- whole jobs ---------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import hexscope as hx
 PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
-    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert",
-    "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify", "read", "read_mask",
-    "read_transform", "register", "resample", "save", "segment", "study",
+    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "View", "audit",
+    "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure", "open_study", "phantom",
+    "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study", "turn",
 ]  # fmt: skip
 
 

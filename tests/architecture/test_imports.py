@@ -27,9 +27,10 @@ MAY_IMPORT = {
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
+    "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", *TASKS},
-    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
+    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", "evaluate", *TASKS},
     "cli": {"verbs"},
     "__main__": {"cli"},
 }

@@ -1,4 +1,4 @@
-"""Commands that make one thing from another: convert, quantify, resample, register, fuse, segment, detect."""
+"""Commands that make one thing from another: convert, quantify, resample, register, segment, detect."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def resample(options: Namespace, console: Console) -> int:
     return 0
 
 
-# ---- registration and fusion --------------------------------------------------------------------------------
+# ---- registration -------------------------------------------------------------------------------------------
 
 
 def register(options: Namespace, console: Console) -> int:
@@ -119,19 +119,6 @@ def _register_table(options: Namespace, console: Console) -> int:
 
     names = [row.get("case") or f"pair-{i + 1}" for i, row in enumerate(rows)]
     return _each(names, one, console)
-
-
-def fuse(options: Namespace, console: Console) -> int:
-    a, b = _image(options.a), _image(options.b)
-    through = None if options.through is None else hx.read_transform(options.through)
-    look = {"alpha": options.alpha, **({"palette": options.palette} if options.palette else {})}
-    fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, **look)
-    hx.save(fused.as_saved(options.out), options.out)
-    certificate = None if fused.certificate is None else fused.certificate.as_json()
-    value = {"out": options.out, "how": options.how, "certificate": certificate}
-    verdict = "" if certificate is None else f"  {certificate['verdict']} ({certificate['score']:.2f})"
-    console.result(value, f"{options.out}  {options.how}{verdict}")
-    return 0
 
 
 # ---- tasks on one or several images -------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import jobs, looking, making
+from hexscope.cli import fusing, jobs, looking, making
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -125,15 +125,13 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
     sub.add_argument("--moved", metavar="OUT", help=t("also write the moving image on the fixed grid"))
     sub.add_argument("--table", metavar="PAIRS.csv", help=t("many pairs: columns case, fixed, moving; OUT is a folder"))
     sub.add_argument("--seed", type=int, default=0)
-    sub = command("fuse", making.fuse, "two images in one frame: picture or volume, numbers kept")
+    sub = command("fuse", fusing.fuse, "two images in one frame: picture or volume, numbers kept")
     _image(sub, t, "a")
     _image(sub, t, "b")
     _out(sub, t)
-    sub.add_argument("--how", default="overlay", metavar="HOW", help="overlay, max, checkerboard")
-    sub.add_argument("--alpha", type=float, default=0.5)
-    sub.add_argument("--palette", default=None)
-    sub.add_argument("--through", metavar="T", help=t("a transform from register"))
-    sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
+    fusing.add_fuse(sub, t)
+    sub = command("evaluate", fusing.evaluate, "score a way to fuse on a table of pairs, beside copies of its inputs")
+    fusing.add_evaluate(sub, t)
 
 
 def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:

@@ -24,7 +24,7 @@ _LEAST_HEIGHT = 400
 _TURN_MS = 3600
 
 
-def turning(fused: Fused, frames: int = 36) -> Image:
+def turn(fused: Fused, frames: int = 36) -> Image:
     """The picture turned about the head-to-foot axis, RGB (t, y, x, 3), starting from the front.
 
     Both layers are projected by their maxima, in their quantities, and then joined as ``fused`` says. The picture of

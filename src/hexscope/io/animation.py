@@ -13,7 +13,6 @@ from hexscope.io.comment import MARK, comment_of, dump
 from hexscope.io.files import atomic_write, suffix_of
 
 _KINDS = {".gif": "GIF", ".apng": "PNG", ".webp": "WEBP"}
-ANIMATED = tuple(_KINDS)
 #: How long a frame stands where the image does not say, in ms.
 _FRAME_MS = 100.0
 

@@ -16,12 +16,14 @@ Savable = Image | Mask | Transform | Findings | Scores
 NIFTI = (".nii", ".nii.gz")
 ITK = (".nrrd", ".mha", ".mhd")
 PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+MOVING = (".gif", ".apng", ".webp")
 
 
 def save(thing: Savable, path: str | Path, *, source: Image | None = None) -> Path:
     """Write ``thing`` in the format of the name of ``path``; the folder is made where it is missing.
 
-    Image      .nii(.gz) .nrrd .mha · .png .jpg .tif (2-D) · .dcm (2-D) · a folder or name without suffix: DICOM series
+    Image      .nii(.gz) .nrrd .mha · .png .jpg .tif (2-D) · .dcm (2-D) · a folder (no suffix): DICOM series ·
+               .gif .apng .webp (moving pictures)
     Mask       .nii(.gz) .nrrd .mha · .png (2-D) · .dcm: DICOM SEG; ``source`` is the DICOM image it lies on, and may
                be left out where the mask still knows its files
     Transform  .tfm or .h5, in ITK's direction (fixed to moving)
@@ -59,6 +61,10 @@ def _save_image(image: Image, target: Path, suffix: str) -> None:
         from hexscope.io.raster import save_picture
 
         save_picture(image, target)
+    elif suffix in MOVING:
+        from hexscope.io.animation import save_animation
+
+        save_animation(image, target)
     elif suffix == "" or (suffix == ".dcm" and image.grid.ndim == 2):
         from hexscope.io.dicom_write import save_file, save_series
 
