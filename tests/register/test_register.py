@@ -10,7 +10,7 @@ import pytest
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.transform import Transform, rigid
-from hexscope.errors import GeometryError, UsageError
+from hexscope.errors import GeometryError, UncalibratedError, UsageError
 from hexscope.register import check, register
 from tests.conftest import OBLIQUE
 from tests.register import scene
@@ -129,10 +129,12 @@ def test_what_cannot_be_registered_is_refused(fixed: Image) -> None:
     flat = Image.from_array(np.zeros((20, 30), np.float32))
     with pytest.raises(GeometryError, match="placed volume"):
         register(fixed, flat)
+    with pytest.raises(UncalibratedError, match="--spacing-mm"):
+        register(flat, flat)
     unplaced = Image.from_array(np.zeros((20, 30, 10), np.float32))
     with pytest.raises(GeometryError, match="placed volume"):
         register(unplaced, fixed)
-    thin = Image.from_array(np.zeros((3, 30, 31), np.float32), Grid((3, 30, 31), FIXED.affine))
+    thin = Image.from_array(np.zeros((3, 3, 31), np.float32), Grid((3, 3, 31), FIXED.affine))
     with pytest.raises(GeometryError, match="at least 4"):
         register(fixed, thin)
     with pytest.raises(UsageError, match="affine"):

@@ -22,7 +22,7 @@ _RIVAL_SHARE = 0.97
 _WRONG_SHIFT, _WRONG_TURN = 0.25, 45.0
 
 
-def gather(rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: float | None = None) -> Evidence:
+def gather(rungs: Ladder, ended: list[Pose], *, kind: str = "rigid", moved_mm: float | None = None) -> Evidence:
     """Evidence on ``ended[0]``, the answer; the others are where else the search ended."""
     answer = ended[0].matrix
     middle = rungs.rungs[1]
@@ -35,7 +35,7 @@ def gather(rungs: Ladder, ended: list[Pose], *, affine: bool = False, moved_mm: 
         mirrored=_mirrored(middle, answer),
         rival_mm=_rival(rungs, ended),
         halves_mm=_halves(middle, answer, rungs.template),
-        inverse_mm=_inverse(rungs, answer, affine=affine),
+        inverse_mm=_inverse(rungs, answer, kind=kind),
         overlap=middle.similarity.overlap(answer),
         rotation_deg=motion.rotation_degrees,
         shift_mm=float(motion.displacement_mm(center)),
@@ -82,7 +82,7 @@ def _halves(rung: Rung, answer: Array, template: Level) -> float:
     return float(np.median(gaps))
 
 
-def _inverse(rungs: Ladder, answer: Array, *, affine: bool) -> float:
+def _inverse(rungs: Ladder, answer: Array, *, kind: str) -> float:
     """How far the search from the scene's side, started at the answer's inverse, ends from where it started."""
     rung = rungs.rungs[1]
     probes = rungs.probes @ answer[:3, :3].T + answer[:3, 3]
@@ -92,7 +92,7 @@ def _inverse(rungs: Ladder, answer: Array, *, affine: bool) -> float:
         rung,
         similarity=Similarity(_near(samples, rungs.template, backwards), rung.template, rung.similarity.bins),
     )
-    return gap_mm(turned.climb(backwards, affine=affine).matrix, backwards, probes)
+    return gap_mm(turned.climb(backwards, kind=kind).matrix, backwards, probes)
 
 
 def _near(samples: Samples, template: Level, matrix: Array) -> Samples:
