@@ -144,7 +144,7 @@ class Fused:
         else:
             if self.over.quantity is Quantity.RGB:
                 raise UsageError("a colour image has no levels to draw contours of; use overlay")
-            regions = np.where(self.covered[at], np.digitize(self.over.array[at], self.levels), 0)
+            regions = np.where(self.covered[at], np.digitize(self.over.array[at], self.levels), -1)
             bright = window(np.array(self.levels), *self.window_over)
         return regions, list(colours(bright, self.palettes[1]))
 

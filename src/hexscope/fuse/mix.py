@@ -35,9 +35,11 @@ def checkerboard(below: Colour, above: Colour) -> Colour:
 def outlines(below: Colour, regions: NDArray[np.integer], inks: Sequence[NDArray[np.floating]]) -> Colour:
     """Lines one pixel wide inside the border of each region of one plane, numbered 1, 2, …, in its ink; 0 is none.
 
-    Where two regions touch, the line is on the side of the higher number."""
+    Where two regions touch, the line is on the side of the higher number. Along −1, where nothing is known (outside a
+    field of view), and along the border of the plane there is none.
+    """
     drawn = below.copy()
-    padded = np.pad(regions, 1, mode="edge")
+    padded = np.pad(np.where(regions < 0, len(inks), regions), 1, mode="edge")
     neighbours = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
     border = regions > np.minimum.reduce(neighbours)
     for number, ink in enumerate(inks, start=1):
