@@ -169,6 +169,16 @@ class Transform:
         trace = float(np.trace(u @ vt))
         return float(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
 
+    def as_json(self) -> dict[str, Any]:
+        """What the command line tells of it: the matrix as it is written, fixed to moving, or None where it deforms."""
+        matrix = self.resampling_matrix
+        return {
+            "kind": self.kind,
+            "matrix_lps": None if matrix is None else matrix.tolist(),
+            "direction": "fixed_to_moving",
+            "certificate": None if self.certificate is None else self.certificate.as_json(),
+        }
+
     # ---- how it deforms -----------------------------------------------------------------------------
 
     @property

@@ -16,6 +16,7 @@ from hexscope.errors import GeometryError
 SOLVED_MM = 1e-4
 _NEWTON_STEPS = 80
 _BLOCK = 4096
+_POINTS = 1 << 18
 _FEWEST_POINTS = 4096
 
 
@@ -171,3 +172,22 @@ def moved(parts: Sequence[Part], points_mm: NDArray[Any] | Sequence[float]) -> A
     for part in parts:
         part.move(points)
     return points.reshape(given.shape)
+
+
+def sampled(parts: Sequence[Part], grid: Grid) -> Warp:
+    """The whole map as one field on ``grid``: exact at its pixels, and between them where the map is a warp on that
+    very grid with only affine parts after it. Raises GeometryError where a warp that is undone folds."""
+    index = np.stack([np.zeros(grid.shape[-1])] * 3, axis=1)
+    field = np.empty((*grid.shape, 3), np.float32)
+    rows = field.reshape(-1, grid.shape[-1], 3)
+    index[:, 2] = np.arange(grid.shape[-1])
+    matrix = from_index(grid)
+    at_once = max(1, _POINTS // grid.shape[-1])
+    for first in range(0, len(rows), at_once):
+        last = min(first + at_once, len(rows))
+        numbers = np.divmod(np.arange(first, last, dtype=np.float64), grid.shape[-2])
+        here = np.repeat(index[None], last - first, axis=0)
+        here[..., 0], here[..., 1] = numbers[0][:, None], numbers[1][:, None]
+        start = here @ matrix[:, :3].T + matrix[:, 3]
+        rows[first:last] = moved(parts, start) - start
+    return Warp(grid, field)
