@@ -21,9 +21,9 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
-            "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save",
-            "segment", "study", "turn",
+            "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
+            "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
+            "register_table", "resample", "save", "segment", "study", "turn",
         ),
         "hexscope.verbs",
     ),

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from hexscope.fuse import Fused, View
     from hexscope.io.series import Inventory
     from hexscope.phantom import PhantomFiles
+    from hexscope.register.groupwise import Group
     from hexscope.study import StudyResult
 
 __all__ = [
-    "audit", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure", "open_study",
-    "phantom", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
-    "turn",
+    "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
+    "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
+    "register_table", "resample", "save", "segment", "study", "turn",
 ]  # fmt: skip
 
 
@@ -193,13 +194,56 @@ def register(
     moving: Image,
     *,
     kind: str = "rigid",
+    fixed_mask: Mask | None = None,
+    moving_mask: Mask | None = None,
+    speed: str = "fast",
     seed: int = 0,
     progress: Callable[[str], object] | None = None,
 ) -> Transform:
-    """The transform that takes moving LPS points to fixed LPS points, with its certificate."""
+    """The transform that takes moving LPS points to fixed LPS points, with its certificate.
+
+    kind   "rigid", "similarity", "affine" or "deformable"; ``speed`` of the last: "fast" or "accurate"
+    masks  where an image counts
+    """
     from hexscope.register import register as run
 
-    return run(fixed, moving, kind=kind, seed=seed, progress=progress)
+    how = {"speed": speed} if kind == "deformable" else {}
+    return run(
+        fixed, moving, kind=kind, fixed_mask=fixed_mask, moving_mask=moving_mask, seed=seed, progress=progress, **how
+    )
+
+
+def certify(fixed: Image, moving: Image, *, through: Transform | None = None) -> Transform:
+    """``through``, whichever tool found it, with a verdict on whether it brings ``moving`` onto ``fixed``.
+
+    Without one: whether the two lie on each other where their headers put them, the headers being believed where
+    nothing speaks against them. Nothing is moved.
+    """
+    from hexscope.register import check
+    from hexscope.register.judge import judge
+
+    return check(fixed, moving) if through is None else judge(fixed, moving, through)
+
+
+def register_group(images: Sequence[Image], reference: Image | None = None, **options: Any) -> Group:
+    """Register all images to ``reference`` or, without one, to their own mean: one transform each, and the mean.
+
+    Options are those of `hexscope.register.groupwise.register_group`: kind, speed, seed, progress.
+    """
+    from hexscope.register.groupwise import register_group as run
+
+    return run(images, reference, **options)
+
+
+def register_table(table: str | Path, out: str | Path, **options: Any) -> list[dict[str, Any]]:
+    """Register every row of a CSV (case, fixed, moving, of choice kind, masks) into the folder ``out``.
+
+    One failure never stops the others; what is there already is kept. Gives a row of results each; options are those
+    of `hexscope.study.pairs.register_pairs`: kind, speed, seed, moved, tell.
+    """
+    from hexscope.study.pairs import register_pairs
+
+    return register_pairs(Path(table), Path(out), **options)
 
 
 def fuse(

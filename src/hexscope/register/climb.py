@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from hexscope.core.geometry import Array
 from hexscope.register.motion import Motion
-from hexscope.register.nmi import Similarity
+from hexscope.register.nmi import Push, Samples
 
 #: A step that climbed may make the next longer; one that did not makes it shorter.
 _GROW, _SHRINK = 2.0, 0.35
+
+
+class Hill(Protocol):
+    """What can be climbed: a score of poses that knows which way it rises."""
+
+    @property
+    def samples(self) -> Samples: ...
+
+    def push(self, matrix: Array) -> tuple[float, Push]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,17 +32,17 @@ class Pose:
     matrix: Array
 
 
-def climb(similarity: Similarity, start: Array, motion: Motion, *, step_mm: float, stop_mm: float, most: int) -> Pose:
+def climb(hill: Hill, start: Array, motion: Motion, *, step_mm: float, stop_mm: float, most: int) -> Pose:
     """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
 
     Steps are those of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright 2006, doi:10.1007/978-0-387-40065-5,
     eq. 6.17), none longer than a reach that starts at ``step_mm``: so far the samples move at their root mean square
     distance.
     """
-    center, radius = similarity.samples.center_mm, similarity.samples.radius_mm
+    center, radius = hill.samples.center_mm, hill.samples.radius_mm
 
     def look(matrix: Array) -> tuple[float, Array]:
-        score, push = similarity.push(matrix)
+        score, push = hill.push(matrix)
         return score, motion.gradient(push.force, push.moment, radius)
 
     (score, slope), matrix = look(start), start
