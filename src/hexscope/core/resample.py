@@ -89,7 +89,8 @@ def _axes_on(image: Image, to: Grid) -> tuple[str, ...]:
 def _join(arrays: list[NDArray[Any]], image: Image) -> NDArray[Any]:
     lead = [n for a, n in zip(image.axes, image.shape, strict=True) if a == "c"]
     lead += [n for a, n in zip(image.axes, image.shape, strict=True) if a == "t"]
-    stacked: NDArray[Any] = np.stack(arrays).reshape(*lead, *arrays[0].shape)
+    many: NDArray[Any] = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    stacked = many.reshape(*lead, *arrays[0].shape)
     return np.asarray(np.moveaxis(stacked, 0, -1)) if "c" in image.axes else stacked
 
 
