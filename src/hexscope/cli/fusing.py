@@ -55,6 +55,9 @@ def add_fuse(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
     sub.add_argument("--slab-mm", type=float, default=0.0, metavar="MM", help=t("thickness that the plane shows"))
     sub.add_argument("--project", choices=("mean", "max", "min"), help=t("what is shown of a thick plane; mean"))
     sub.add_argument("--mip", action="store_true", help=t("maximum projection through all; .gif, .apng, .webp turn"))
+    sub.add_argument(
+        "--interpolate", choices=("linear", "nearest", "cubic"), help=t("how values of B are brought to A")
+    )
     sub.add_argument("--through", metavar="T", help=t("a transform from register"))
     sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
 
@@ -88,6 +91,7 @@ def _look(options: Namespace) -> dict[str, Any]:
         "palette": options.palette,
         "threshold": options.threshold,
         "levels": options.levels,
+        "interpolate": options.interpolate,
         "window_base": options.window_a,
         "window_over": options.window_b,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.quantity import Quantity
-from hexscope.core.resample import resample
+from hexscope.core.resample import How, resample
 from hexscope.core.transform import Transform
 from hexscope.errors import RefusedError, UsageError
 from hexscope.fuse.fused import HOWS, Fused, Range
@@ -30,6 +30,7 @@ class Look(TypedDict, total=False):
                  window (of a CT seen through as a maximum projection: bone), else percentiles 1 and 99
     threshold    values of ``over`` below it are not shown (an SUV, say); None shows all
     levels       values of ``over`` that "contour" draws lines at; None: the threshold, else the middle of its window
+    interpolate  of the values of ``over``: "linear"; "nearest" keeps every voxel's value, "cubic" may overshoot
     """
 
     alpha: float
@@ -38,6 +39,7 @@ class Look(TypedDict, total=False):
     window_over: Range | str | None
     threshold: float | None
     levels: tuple[float, ...] | None
+    interpolate: How
 
 
 def fuse(
@@ -70,22 +72,17 @@ def fuse(
     _refuse_untrusted(base.grid, over.grid, through, force)
     name = canonical(look.get("palette") or _usual_palette(over, how))
     below = _window(base, look.get("window_base"), view)
-    if isinstance(over, Mask):
-        above = (0.0, 1.0)
-    else:
-        alike = how in _COMPARING and base.quantity is over.quantity and base.quantity.is_absolute
-        wish = look.get("window_over")
-        above = below if alike and wish is None else _window(over, wish, view)
+    above = _window_over(base, over, how, below, look.get("window_over"), view)
     brought: Image | Mask
     if isinstance(over, Mask):
         brought = _mask_on(over, base.grid, view, through)
     else:
-        brought = _image_on(over, base.grid, view, through)
+        brought = _image_on(over, base.grid, view, through, look.get("interpolate", "linear"))
     field = Mask((np.ones(over.grid.shape, np.uint8),), over.grid, ())
     levels = look.get("levels")
     threshold = look.get("threshold")
     return Fused(
-        _image_on(base, base.grid, view, None),
+        _image_on(base, base.grid, view),
         brought,
         np.asarray(_mask_on(field, base.grid, view, through).array > 0),
         how,
@@ -127,13 +124,25 @@ def _window(image: Image, wish: Range | str | None, view: View | None) -> Range:
     return usual_window(image)
 
 
-def _image_on(image: Image, grid: Grid, view: View | None, through: Transform | None) -> Image:
+def _window_over(
+    base: Image, over: Image | Mask, how: str, below: Range, wish: Range | str | None, view: View | None
+) -> Range:
+    """That of ``over``; where two images of one quantity are compared, that of ``base`` unless another is asked for."""
+    if isinstance(over, Mask):
+        return 0.0, 1.0
+    alike = how in _COMPARING and base.quantity is over.quantity and base.quantity.is_absolute
+    return below if alike and wish is None else _window(over, wish, view)
+
+
+def _image_on(
+    image: Image, grid: Grid, view: View | None, through: Transform | None = None, interpolate: How = "linear"
+) -> Image:
     """On the grid, or on the plane of a view of it; interpolated once."""
     if "t" in image.axes:
         raise UsageError("fusing takes one time point; take it with frame() (PATH@t=N)")
     if view is None:
-        return resample(image, grid, through=through)
-    return seen(image, slab(grid, view), view.project, through)
+        return resample(image, grid, through=through, how=interpolate)
+    return seen(image, slab(grid, view), view.project, through, interpolate)
 
 
 def _mask_on(mask: Mask, grid: Grid, view: View | None, through: Transform | None) -> Mask:

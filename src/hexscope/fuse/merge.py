@@ -20,7 +20,7 @@ Merge = Callable[[Levels, Levels, Steps], Levels]
 _ENERGY_SIGMA = 2.0
 #: What of a picture is detail: finer than this sigma, in pixels. The one setting of "detail"; benchmarks/fusion.py
 #: --tune shows how it was chosen.
-DETAIL_SIGMA = 1.5
+DETAIL_SIGMA = 2.0
 #: Levels of the pyramid, as far as the picture has room for them.
 _PYRAMID_LEVELS = 4
 _LEAST_SIDE = 8
@@ -29,7 +29,6 @@ _BURT = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 _BASE_WINDOW = 31
 _BASE_GUIDE = (45, 0.3)
 _DETAIL_GUIDE = (7, 1e-6)
-_SALIENCY_SIGMA = 5.0
 
 
 def brightest(a: Levels, b: Levels, steps: Steps) -> Levels:
@@ -44,8 +43,11 @@ def difference(a: Levels, b: Levels, steps: Steps) -> Levels:
 
 def energy(a: Levels, b: Levels, steps: Steps) -> Levels:
     """At each pixel the source with the greater mean square brightness around it."""
-    strong = _blur(a * a, _ENERGY_SIGMA, steps) >= _blur(b * b, _ENERGY_SIGMA, steps)
-    return np.where(strong, a, b)
+    return np.where(_stronger(a, b, steps), a, b)
+
+
+def _stronger(a: Levels, b: Levels, steps: Steps) -> NDArray[np.bool_]:
+    return np.asarray(_blur(a * a, _ENERGY_SIGMA, steps) >= _blur(b * b, _ENERGY_SIGMA, steps))
 
 
 def detail(a: Levels, b: Levels, steps: Steps) -> Levels:
@@ -107,21 +109,19 @@ def _expand(small: Levels, shape: Sequence[int], axes: Sequence[int]) -> Levels:
 
 
 def guided(a: Levels, b: Levels, steps: Steps) -> Levels:
-    """Base and detail of each source, weighted by saliency whose weights follow the source's own edges."""
+    """Base and detail of each source, weighted by local energy, with weights that follow the source's own edges.
+
+    The paper weighs by the Laplacian; of a smooth PET that is nothing, and the picture would be a copy of the MRI.
+    """
     base_a, base_b = (_mean(x, _BASE_WINDOW, steps) for x in (a, b))
-    salient = _saliency(a, steps) >= _saliency(b, steps)
+    strong = _stronger(a, b, steps)
     merged = np.zeros_like(a)
     for parts, guide in (((base_a, base_b), _BASE_GUIDE), ((a - base_a, b - base_b), _DETAIL_GUIDE)):
-        weight_a = _guided_filter(salient.astype(np.float32), a, *guide, steps)
-        weight_b = _guided_filter((~salient).astype(np.float32), b, *guide, steps)
+        weight_a = _guided_filter(strong.astype(np.float32), a, *guide, steps)
+        weight_b = _guided_filter((~strong).astype(np.float32), b, *guide, steps)
         total = np.maximum(weight_a + weight_b, 1e-6)
         merged += (weight_a * parts[0] + weight_b * parts[1]) / total
     return merged
-
-
-def _saliency(levels: Levels, steps: Steps) -> Levels:
-    edges = np.abs(ndimage.laplace(levels, mode="nearest"))
-    return _blur(edges, _SALIENCY_SIGMA, steps)
 
 
 def _guided_filter(p: Levels, guide: Levels, radius: int, smooth: float, steps: Steps) -> Levels:

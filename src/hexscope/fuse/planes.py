@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hexscope.core.geometry import Array, Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.pixels import ArrayPixels
-from hexscope.core.resample import resample
+from hexscope.core.resample import How, resample
 from hexscope.core.transform import Transform
 from hexscope.errors import UsageError
 from hexscope.modality import of_code
@@ -164,11 +164,13 @@ def _middle(view: View, grid: Grid, axes: Array) -> float:
 # ---- what it shows ------------------------------------------------------------------------------------------
 
 
-def seen(image: Image, through: Grid, project: str, motion: Transform | None = None) -> Image:
+def seen(
+    image: Image, through: Grid, project: str, motion: Transform | None = None, interpolate: How = "linear"
+) -> Image:
     """An image projected along the first axis of a `slab`, on the plane of its middle layer; values in its quantity."""
     if project not in _PROJECTIONS:
         raise UsageError(f"unknown projection {project!r}; known are {', '.join(_PROJECTIONS)}")
-    brought = resample(image, through, through=motion)
+    brought = resample(image, through, through=motion, how=interpolate)
     flat = _PROJECTIONS[project](brought.array, axis=0) if through.shape[0] > 1 else brought.array[0]
     if image.pixels.dtype == np.uint8:
         flat = np.round(flat).astype(np.uint8)
