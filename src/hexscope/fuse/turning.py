@@ -38,10 +38,10 @@ def turn(fused: Fused, frames: int = 36) -> Image:
     coarse = _coarsened(fused)
     half = frames // 2 if frames % 2 == 0 else frames
     pictures = [_from(coarse, 2 * math.pi * k / frames) for k in range(half)]
-    if half < frames:
-        pictures += [p[:, ::-1] for p in pictures]
     shape = tuple(max(p.shape[k] for p in pictures) for k in (0, 1))
     stacked = np.stack([_centred(p, shape) for p in pictures])
+    if half < frames:
+        stacked = np.concatenate([stacked, stacked[:, :, ::-1]])
     return Image.from_array(
         stacked,
         Grid(shape, plane="unknown"),
