@@ -67,16 +67,17 @@ def test_a_volume_as_series(run: Any, ct: Path, pet: Path, still: Path, tmp_path
 
 
 def test_a_turning_projection(run: Any, ct: Path, pet: Path, still: Path, tmp_path: Path) -> None:
-    code, value = run("fuse", ct, pet, "--through", still, "--window-a", "bone", "-o", tmp_path / "turn.gif")
+    code, value = run("fuse", ct, pet, "--through", still, "--frames", 6, "-o", tmp_path / "turn.gif")
     assert code == 0 and value["out"].endswith("turn.gif")
     with PIL.Image.open(tmp_path / "turn.gif") as file:
-        assert file.n_frames == 36 and min(file.size) > 200
+        assert file.n_frames == 6 and min(file.size) > 200
     code, _ = run("fuse", ct, pet, "--through", still, "--mip", "--plane", "sagittal", "-o", tmp_path / "mip.png")
     assert code == 0 and hx.read(tmp_path / "mip.png").axes == ("y", "x", "c")
 
 
 def test_a_mask_on_an_image(run: Any, ct: Path, tmp_path: Path) -> None:
-    hx.save(hx.segment(hx.read(ct), ["lung", "bone"]), tmp_path / "m.nii.gz")
+    image = hx.read(ct)
+    hx.save(hx.Mask.from_array(image.array > 300, image.grid), tmp_path / "m.nii.gz")
     code, _ = run("fuse", ct, tmp_path / "m.nii.gz", "--how", "contour", "-o", tmp_path / "x.png")
     picture = hx.read(tmp_path / "x.png").array.astype(int)
     assert code == 0 and (np.ptp(picture, axis=-1) > 40).sum() > 100

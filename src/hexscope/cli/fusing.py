@@ -58,6 +58,7 @@ def add_fuse(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
     sub.add_argument(
         "--interpolate", choices=("linear", "nearest", "cubic"), help=t("how values of B are brought to A")
     )
+    sub.add_argument("--frames", type=int, default=36, metavar="N", help=t("pictures of one turn"))
     sub.add_argument("--through", metavar="T", help=t("a transform from register"))
     sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
 
@@ -77,7 +78,7 @@ def fuse(options: Namespace, console: Console) -> int:
     turns = Path(options.out).suffix.lower() in _MOVING
     view = None if turns else _view(options)
     fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, view=view, **_look(options))
-    hx.save(hx.turn(fused) if turns else fused.as_saved(options.out), options.out)
+    hx.save(hx.turn(fused, options.frames) if turns else fused.as_saved(options.out), options.out)
     certificate = None if fused.certificate is None else fused.certificate.as_json()
     value = {"out": options.out, "how": options.how, "certificate": certificate, "made": fused.told()}
     verdict = "" if certificate is None else f"  {certificate['verdict']} ({certificate['score']:.2f})"
