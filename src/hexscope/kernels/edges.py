@@ -18,7 +18,7 @@ def agree(points: Any, normals: Any, field: Any, to_index: Any, out: Any, start:
     points    (n, 3) mm; normals (n, 3), turned already, in the axes of the field's vectors
     field     (z, y, x, 3) normals of the other image, lengths 0..1
     to_index  (3, 4) from a point to an index of the field
-    out       (n, 4) is filled: the squared product, -1 outside; and its slope by the index along z, y, x
+    out       (n, 7) is filled: the squared product, -1 outside; its slope by the index along z, y, x; and by the normal
     """
     nz, ny, nx = field.shape[0], field.shape[1], field.shape[2]
     half = f4(0.5)
@@ -27,7 +27,9 @@ def agree(points: Any, normals: Any, field: Any, to_index: Any, out: Any, start:
         z = to_index[0, 0] * p + to_index[0, 1] * q + to_index[0, 2] * r + to_index[0, 3]
         y = to_index[1, 0] * p + to_index[1, 1] * q + to_index[1, 2] * r + to_index[1, 3]
         x = to_index[2, 0] * p + to_index[2, 1] * q + to_index[2, 2] * r + to_index[2, 3]
-        out[n, 0], out[n, 1], out[n, 2], out[n, 3] = f4(-1), f4(0), f4(0), f4(0)
+        out[n, 0] = f4(-1)
+        for k in range(1, 7):
+            out[n, k] = f4(0)
         if z < -half or y < -half or x < -half or z > nz - half or y > ny - half or x > nx - half:
             continue
         z, y, x = min(max(z, f4(0)), f4(nz - 1)), min(max(y, f4(0)), f4(ny - 1)), min(max(x, f4(0)), f4(nx - 1))
@@ -45,9 +47,12 @@ def agree(points: Any, normals: Any, field: Any, to_index: Any, out: Any, start:
             l0, l1 = l00 + b * (l01 - l00), l10 + b * (l11 - l10)
             s0, s1 = s00 + b * (s01 - s00), s10 + b * (s11 - s10)
             normal = normals[n, k]
-            dot += normal * (l0 + a * (l1 - l0))
+            out[n, 4 + k] = l0 + a * (l1 - l0)
+            dot += normal * out[n, 4 + k]
             along_z += normal * (l1 - l0)
             along_y += normal * ((l01 - l00) + a * ((l11 - l10) - (l01 - l00)))
             along_x += normal * (s0 + a * (s1 - s0))
         out[n, 0] = dot * dot
         out[n, 1], out[n, 2], out[n, 3] = 2 * dot * along_z, 2 * dot * along_y, 2 * dot * along_x
+        for k in range(4, 7):
+            out[n, k] *= 2 * dot

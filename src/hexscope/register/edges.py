@@ -21,7 +21,7 @@ from hexscope.register.nmi import Push, Samples
 from hexscope.register.pyramid import Floats, Level, coarsen
 
 #: Length of a normal from which on a voxel counts as an edge.
-_EDGE = 0.5
+_EDGE = 0.8
 
 #: Edge points that are looked at.
 _MOST = 12_000
@@ -47,31 +47,37 @@ class Edges:
 
     def score(self, matrix: Array) -> float:
         """Score of a 4 × 4 pose, template LPS to scene LPS mm."""
-        found = self._agree(matrix)[:, 0]
+        found = self._agree(matrix, self._turned(matrix))[:, 0]
         return float(np.maximum(found, 0).sum() / self._count(found))
 
     def push(self, matrix: Array) -> tuple[float, Push]:
-        """Score, and the direction in which it rises (but for the turning of the normals, which is left out)."""
-        found = self._agree(matrix)
+        """Score, and the direction in which it rises: by moving the points, and by turning their normals."""
+        turned = self._turned(matrix)
+        found = self._agree(matrix, turned)
         count = self._count(found[:, 0])
-        pull = found[:, 1:] @ np.linalg.inv(self.affine[:3, :3]).astype(np.float32) / np.float32(count)
+        pull = found[:, 1:4] @ np.linalg.inv(self.affine[:3, :3]).astype(np.float32)
         places = self.samples.points_mm @ matrix[:3, :3].T.astype(np.float32)
+        moment = (pull.T @ places - turned.T @ found[:, 4:]).astype(np.float64) / count
         score = float(np.maximum(found[:, 0], 0).sum() / count)
-        return score, Push(pull.sum(axis=0).astype(np.float64), (pull.T @ places).astype(np.float64))
+        return score, Push(pull.sum(axis=0, dtype=np.float64) / count, moment)
 
     def where(self, chosen: NDArray[np.bool_]) -> Edges:
         """Some of the points."""
         normals = np.ascontiguousarray(self.normals[chosen])
         return replace(self, samples=self.samples.where(chosen), normals=normals)
 
-    def _agree(self, matrix: Array) -> Floats:
+    def _turned(self, matrix: Array) -> Floats:
+        """The normals as the pose turns them: by the inverse transpose, lengths kept on the whole."""
+        back = np.linalg.inv(matrix[:3, :3])
+        turned = self.normals @ (back / np.cbrt(abs(np.linalg.det(back)))).astype(np.float32)
+        return np.ascontiguousarray(turned)
+
+    def _agree(self, matrix: Array, turned: Floats) -> Floats:
         to_index = np.linalg.inv(self.affine) @ matrix
         to_index[:3, 3] += to_index[:3, :3] @ self.samples.center_mm
-        cofactor = np.linalg.inv(matrix[:3, :3])  # normals turn by the inverse transpose
-        turned = self.normals @ (cofactor / np.cbrt(abs(np.linalg.det(cofactor)))).astype(np.float32)
-        out = np.empty((len(self.normals), 4), np.float32)
-        ready = np.ascontiguousarray(turned), self.field, np.ascontiguousarray(to_index[:3], np.float32)
-        share(agree, len(out), self.samples.points_mm, *ready, out, least=2048)
+        out = np.empty((len(turned), 7), np.float32)
+        way = np.ascontiguousarray(to_index[:3], np.float32)
+        share(agree, len(out), self.samples.points_mm, turned, self.field, way, out, least=2048)
         return out
 
     @staticmethod

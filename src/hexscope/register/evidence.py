@@ -62,6 +62,7 @@ def gather(rungs: Ladder, ended: list[Pose], *, kind: str = "rigid", moved_mm: f
         rotation_deg=change.rotation_degrees,
         shift_mm=float(change.displacement_mm(template.center_mm)),
         voxel_mm=max(template.voxel_mm, scene.voxel_mm),
+        size_mm=template.size_mm,
         moved_mm=moved_mm,
     )
 

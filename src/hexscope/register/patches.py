@@ -108,8 +108,8 @@ def _variance(values: Floats, share_known: Floats, size: tuple[int, ...]) -> Flo
 
 def _best(alike: Floats) -> Array:
     """Index (n, 3) of the greatest of each, between voxels by the parabola through its neighbours."""
-    flat = alike.reshape(len(alike), -1)
-    whole = np.stack(np.unravel_index(flat.argmax(axis=1) if len(flat) else np.zeros(0, int), alike.shape[1:]), axis=1)
+    flat = alike.reshape(len(alike), int(np.prod(alike.shape[1:])))
+    whole = np.stack(np.unravel_index(flat.argmax(axis=1), alike.shape[1:]), axis=1)
     found = whole.astype(np.float64)
     each = np.arange(len(alike))
     for axis, count in enumerate(alike.shape[1:]):

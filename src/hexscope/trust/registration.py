@@ -21,7 +21,7 @@ from hexscope.core.transform import Certificate, Verdict
 ACCEPT, REJECT = 0.85, 0.15
 
 #: What each argument weighs (`benchmarks/certificate.py --fit` finds them), and the sum that stands against all.
-WEIGHTS = {"spread": 1.0, "contrast": 1.0, "near": 1.0, "mirrored": 0.3, "home": 1.0, "overlap": 0.5}
+WEIGHTS = {"spread": 1.0, "share": 0.5, "contrast": 1.0, "near": 1.0, "mirrored": 0.3, "home": 1.0, "overlap": 0.5}
 BIAS = -5.0
 
 
@@ -44,6 +44,7 @@ class Evidence:
     overlap        share of the smaller field that lies inside the other
     rotation_deg, shift_mm  the motion itself, the shift at the centre of the smaller field
     voxel_mm       voxel size of the coarser image
+    size_mm        of the smaller field, mean along its axes
     moved_mm       for images said to be in place: how far the best fit lies from there; else None
     folded, swelling  for deformations: share of voxels turned over, and the standard deviation of log volume; else None
     """
@@ -64,6 +65,7 @@ class Evidence:
     rotation_deg: float
     shift_mm: float
     voxel_mm: float
+    size_mm: float
     moved_mm: float | None = None
     folded: float | None = None
     swelling: float | None = None
@@ -85,6 +87,7 @@ def arguments(evidence: Evidence) -> dict[str, float]:
     e = evidence
     return {
         "spread": math.log(10.0 / (e.spread_mm + 0.3)),
+        "share": math.log(0.1 / (e.spread_mm / max(e.size_mm, 1.0) + 0.002)),
         "contrast": min(max(e.edge_contrast, 0.0), 8.0) / 2,
         "near": 10 * (1.0 - min(max(e.edge_near, 0.6), 1.2)),
         "mirrored": 3 * (1.0 - min(max(e.mirrored, 0.3), 1.1)),
