@@ -1,61 +1,53 @@
-"""How a kernel is declared: its types once, in numba's words."""
+"""How a kernel is declared: its types once, in numba's words. It is found in the library that was built of its file
+(`hexscope.kernels.build`); where there is none, or the file has changed since, numba compiles it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-import numba
-import numpy as np
-from numba.core import cpu, options
-
-_OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "nogil": True,
-    "fastmath": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-}
-
-# numba knows the flag, but lets no decorator set it.
-cpu.CPUTargetOptions.noalias = options._mapping("noalias")
+from hexscope.kernels import library
 
 Function = Callable[..., Any]
 
 
 def kernel(signature: str, *, apart: bool = False) -> Callable[[Function], Function]:
-    """Compile for ``signature`` (``"void(f4[:,:,::1], f4[:,:,::1], i8, i8)"``, say), cached on disk, GIL free.
+    """Declare a kernel for ``signature``: ``"void(f4[:,:,::1], f4[:,:,::1], i8, i8)"``, say.
 
     apart  no array that is written shares memory with another argument: look-ups are then vectorised (3 × faster)
     """
 
-    def compiled(function: Function) -> Function:
-        inner = numba.njit(signature, noalias=apart, **_OPTIONS)(function)
+    def declared(function: Function) -> Function:
+        if _builds():
+            function.declared = signature, apart  # type: ignore[attr-defined]
+            return function
+        if library.serves(function.__module__):
+            return library.bound(function, signature)
+        done: Function = _jit().compiled(function, signature, apart)
+        return done
 
-        @wraps(function)
-        def call(*args: Any) -> None:
-            inner(*(_open(a) if isinstance(a, np.ndarray) and not a.flags.writeable else a for a in args))
-
-        return call
-
-    return compiled
+    return declared
 
 
 def inline(helper: Function) -> Function:
     """A helper of the kernels of its own file: its body takes the place of each call."""
-    done: Function = numba.njit(inline="always", **_OPTIONS)(helper)
+    if library.serves(helper.__module__) and not _builds():
+        return helper
+    done: Function = _jit().inlined(helper)
     return done
 
 
-class _Opened:
-    """The memory of a read-only array. numba has a type of its own for those, and no kernel writes where it reads."""
-
-    def __init__(self, array: Any) -> None:
-        self.kept = array
-        address, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+def _builds() -> bool:
+    return os.environ.get("HEXSCOPE_KERNELS") == "build"
 
 
-def _open(array: Any) -> Any:
-    return np.asarray(_Opened(array))
+def _jit() -> Any:
+    try:
+        from hexscope.kernels import jit
+    except ImportError as error:
+        raise ImportError(
+            "no compiled kernels fit this machine, or their source was changed. Install numba (pip install numba), "
+            "or build them anew: make kernels"
+        ) from error
+    return jit

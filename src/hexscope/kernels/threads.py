@@ -16,7 +16,9 @@ _LEAST = 4
 def workers() -> int:
     """Threads to use: $HEXSCOPE_THREADS, else the cores this process may run on."""
     asked = os.environ.get("HEXSCOPE_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0))
+    if asked.isdigit():
+        return max(1, int(asked))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
