@@ -12,7 +12,7 @@ from hexscope.core.image import Image, Mask
 from hexscope.core.resample import resample, straight, straightened, upright
 from hexscope.core.transform import Transform, rigid
 from hexscope.core.warp import Warp
-from hexscope.errors import GeometryError, UsageError
+from hexscope.errors import GeometryError, UncalibratedError, UsageError
 from tests.core.strategies import grids, smooth_warp, transforms
 
 
@@ -215,6 +215,23 @@ def test_planes_go_through_deformations(oblique_grid: Grid) -> None:
     expected = source @ np.array([2.0, -3.0])
     assert inner.mean() > 0.4
     assert np.allclose(resample(image, plane, through=through).array[inner], expected[inner], atol=1e-6)
+
+
+def test_pictures_with_a_spacing_are_moved_in_their_own_mm() -> None:
+    """An X-ray or a slide knows no patient: x runs along its rows, y down, from its first pixel."""
+    y, x = np.indices((40, 50))
+    image = Image.from_array(2.0 * y - 3.0 * x, Grid((40, 50), spacing_mm=(0.5, 0.4), plane="detector"))
+    to = Grid((20, 30), spacing_mm=(0.3, 0.2), plane="detector")
+    move = rigid((0, 0, 10), (-2.0, -3.0, 0), (5, 6, 0))
+    moved = resample(image, to, through=move)
+    assert moved.grid is to
+    row, column = 7, 11
+    source = move.inverse.points((column * 0.2, row * 0.3, 0.0))
+    assert moved.array[row, column] == pytest.approx(2.0 * source[1] / 0.5 - 3.0 * source[0] / 0.4, abs=1e-6)
+    with pytest.raises(UncalibratedError, match="spacing"):
+        resample(Image.from_array(np.zeros((4, 5))), to, through=move)
+    with pytest.raises(GeometryError, match="axes"):
+        resample(image, Grid((3, 4, 5), np.eye(4)), through=move)
 
 
 def ramp_2d(plane: Grid) -> Image:

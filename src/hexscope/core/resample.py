@@ -40,26 +40,34 @@ def resample(moving: Image | Mask, to: Grid, *, through: Transform | None = None
              interpolated indicators), smoother where a warp brings it. "vote" is for masks only
 
     Shrinking is anti-aliased, but for masks. Outside the moving image stands the value of nothing (air for HU, else 0).
+    A plane that knows no patient is moved in its own mm (`Grid.placed`).
+
     Raises GeometryError where the frames of reference differ and no transform joins them, or where one of the
-    two has no position, UsageError for "vote" on an image.
+    two has no position; UncalibratedError where a plane to be moved has no spacing; UsageError for "vote" on an image.
     """
-    _check_frames(moving.grid, to, through)
-    through = through or Transform(kind="identity")
+    way = index_map(*_joined(moving.grid, to, through), through or Transform(kind="identity"))
     if isinstance(moving, Mask):
         how = "vote" if how == "vote" else "nearest"
-        layers = tuple(_onto(layer, moving.grid, to, through, how, 0.0) for layer in moving.layers)
+        layers = tuple(_onto(layer, way, to.shape, how, 0.0) for layer in moving.layers)
         return replace(moving, layers=layers, grid=to, steps=(*moving.steps, f"resampled onto {to.shape} ({how})"))
     if how == "vote":
         raise UsageError("only labels can vote; resample an image by linear, cubic or nearest")
-    arrays = [_onto(a, moving.grid, to, through, how, moving.quantity.outside) for a in _split(moving)]
+    arrays = [_onto(a, way, to.shape, how, moving.quantity.outside) for a in _split(moving)]
     pixels = ArrayPixels(_join(arrays, moving))
     axes = _axes_on(moving, to)
     step = f"resampled onto {to.shape} ({how})"
     return replace(moving, pixels=pixels, grid=to, axes=axes, steps=(*moving.steps, step))
 
 
-def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
-    if through is None and moving.same_frame(fixed) is False:
+def _joined(moving: Grid, fixed: Grid, through: Transform | None) -> tuple[Grid, Grid]:
+    """Both grids in one world, or two of unknown place that are only to be resized; GeometryError otherwise."""
+    if moving.ndim != fixed.ndim:
+        raise GeometryError(
+            f"a grid of {moving.ndim} axes cannot be brought onto one of {fixed.ndim}; crop or stack first"
+        )
+    if through is not None:
+        return moving.placed("a move"), fixed.placed("a move")
+    if moving.same_frame(fixed) is False:
         raise GeometryError(
             "the two images are in different frames of reference "
             f"({moving.frame_of_reference} and {fixed.frame_of_reference}); "
@@ -67,8 +75,7 @@ def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
         )
     if (moving.affine is None) != (fixed.affine is None):
         raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
-    if moving.affine is None and (through is not None or moving.ndim != fixed.ndim):
-        raise GeometryError("images without a position can only be resized, not moved")
+    return moving, fixed
 
 
 def _split(image: Image) -> list[NDArray[Any]]:
@@ -122,16 +129,13 @@ def _linear(way: Sequence[Part], ndim: int) -> Array:
     return np.asarray(matrix[-ndim:, -ndim:])
 
 
-def _onto(array: NDArray[Any], grid: Grid, to: Grid, through: Transform, how: How, outside: float) -> NDArray[Any]:
-    if grid.ndim != to.ndim:
-        raise GeometryError(f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first")
-    way = index_map(grid, to, through)
-    if grid.shape == to.shape and _stays(way, grid.ndim):
+def _onto(array: NDArray[Any], way: Sequence[Part], shape: tuple[int, ...], how: How, outside: float) -> NDArray[Any]:
+    if array.shape == shape and _stays(way, array.ndim):
         return np.array(array)
     if how in ("nearest", "vote"):
-        return pull(Sampler(array, how, outside), way, to.shape)
-    blurred = _antialias(_as_float(array), _linear(way, grid.ndim))
-    out = pull(Sampler(blurred, how, outside), way, to.shape)
+        return pull(Sampler(array, how, outside), way, shape)
+    blurred = _antialias(_as_float(array), _linear(way, array.ndim))
+    out = pull(Sampler(blurred, how, outside), way, shape)
     return _bytes_again(out) if array.dtype == np.uint8 else out
 
 

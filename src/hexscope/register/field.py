@@ -49,18 +49,6 @@ def ready(
     return make(fixed, fixed_mask), make(moving, moving_mask)
 
 
-def plane_grid(grid: Grid) -> Grid:
-    """A plane's grid with a place: where the file says none, x along its rows and y down from its first pixel, mm.
-
-    Raises UncalibratedError where it has no spacing either.
-    """
-    if grid.affine is not None:
-        return grid
-    down, right = grid.require_spacing("registration")
-    affine = np.array([[0.0, right, 0.0], [down, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    return replace(grid, affine=affine)
-
-
 def _volume(image: Image, mask: Mask | None) -> Field:
     if image.grid.ndim == 2 and image.grid.affine is not None:
         image = _as_slice(image)
@@ -76,7 +64,7 @@ def _plane(image: Image, mask: Mask | None) -> Field:
         array, grid = image.require_volume("registration")[0], image.grid
         grid = replace(grid, shape=grid.shape[1:], affine=grid.require_affine("registration")[:, 1:])
     else:
-        array, grid = _grey(image), plane_grid(image.grid)
+        array, grid = _grey(image), image.grid.placed("registration")
     _require_size(image)
     known = _known(mask, image.grid)
     values = scaled(array[None], None if known is None else known.reshape(1, *array.shape))
