@@ -50,10 +50,10 @@ np.savez(sys.argv[1], **answers)
 """
 
 
-def work(kernels: str, out: Path) -> tuple[bool, dict[str, np.ndarray]]:
+def work(kernels: str, out: Path, code: str = WORK) -> tuple[bool, dict[str, np.ndarray]]:
     """Was numba imported, and the answers."""
     env = {**os.environ, "HEXSCOPE_KERNELS": kernels}
-    command = [sys.executable, "-c", WORK, str(out)]
+    command = [sys.executable, "-c", code, str(out)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     with np.load(out) as found:
         return done.stdout.strip() == "True", dict(found)
@@ -122,3 +122,39 @@ def test_an_edited_file_is_not_served(tmp_path: Path, monkeypatch: pytest.Monkey
     copy.write_text(Path(str(sampling.__file__)).read_text() + "# edited\n")
     monkeypatch.setattr(sampling, "__file__", str(copy))
     assert not library.serves.__wrapped__("hexscope.kernels.sampling")
+
+
+#: A pair registered, linear and then as far as this version goes; where the corners of the fixed image come from.
+REGISTRATION = """
+import sys
+import numpy as np
+from scipy import ndimage
+import hexscope as hx
+from hexscope.core.geometry import Grid
+from hexscope.core.image import Image
+from hexscope.core.transform import rigid
+from hexscope.register import KINDS, register
+dice = np.random.default_rng(3)
+affine = np.array([[0.1, 0, 1.0, -31], [0.2, 1.1, 0, 17], [1.6, -0.1, 0.05, 102], [0, 0, 0, 1]])
+grid = Grid((24, 36, 40), affine)
+ramp = np.hypot(*np.meshgrid(np.linspace(-1, 1, 36), np.linspace(-1, 1, 40), indexing="ij")) < 0.8
+array = 100 * ramp * (1 + ndimage.gaussian_filter(dice.normal(size=grid.shape), 2) * 4)
+fixed = Image.from_array(array.astype(np.float32), grid, modality="MR")
+moving = hx.resample(fixed, grid, through=rigid((3, 4, -5), (2, 1, 3), grid.center_mm))
+kinds = ("affine", KINDS[-1])
+answers = {kind: register(fixed, moving, kind=kind).inverse.points(grid.corners_mm() * 0.5 + grid.center_mm * 0.5)
+           for kind in kinds}
+print("numba" in sys.modules)
+np.savez(sys.argv[1], **answers)
+"""
+
+
+@pytest.mark.slow
+@needs_library
+@pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+def test_a_registration_is_the_same_from_the_library_and_from_numba(tmp_path: Path) -> None:
+    imported, ours = work("", tmp_path / "library.npz", REGISTRATION)
+    assert not imported
+    _, theirs = work("jit", tmp_path / "jit.npz", REGISTRATION)
+    gaps = [np.linalg.norm(ours[kind] - theirs[kind], axis=-1).max() for kind in ours]
+    assert len(gaps) == 2 and max(gaps) < 0.05
