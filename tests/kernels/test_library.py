@@ -141,7 +141,7 @@ ramp = np.hypot(*np.meshgrid(np.linspace(-1, 1, 36), np.linspace(-1, 1, 40), ind
 array = 100 * ramp * (1 + ndimage.gaussian_filter(dice.normal(size=grid.shape), 2) * 4)
 fixed = Image.from_array(array.astype(np.float32), grid, modality="MR")
 moving = hx.resample(fixed, grid, through=rigid((3, 4, -5), (2, 1, 3), grid.center_mm))
-kinds = ("affine", KINDS[-1])
+kinds = ("rigid", KINDS[-1])
 answers = {kind: register(fixed, moving, kind=kind).inverse.points(grid.corners_mm() * 0.5 + grid.center_mm * 0.5)
            for kind in kinds}
 print("numba" in sys.modules)
