@@ -28,9 +28,12 @@ def _at(flat, size, corner, steps, parts):  # type: ignore[no-untyped-def]
     return v0 + a * (v1 - v0)
 
 
-@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], f4, f4, f4[:,:,:,::1], i8, i8)", apart=True)
-def compose(field, step, scale, longest, out, start, stop):  # type: ignore[no-untyped-def]
-    """out(x) = d + field(x + d) with d = scale · step(x), no longer than ``longest`` voxels; trilinear, edges held."""
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
+def compose(field, step, rule, out, start, stop):  # type: ignore[no-untyped-def]
+    """out(x) = d + field(x + d) with d = scale · step(x), none longer than the rule says; trilinear, edges held.
+
+    rule (7): the scale of each component, the mm of a voxel along each axis, the longest d in mm.
+    """
     _, nz, ny, nx = field.shape
     flat = field.ravel()
     size = np.int32(nz * ny * nx)
@@ -38,8 +41,9 @@ def compose(field, step, scale, longest, out, start, stop):  # type: ignore[no-u
     for z in range(start, stop):
         for y in range(ny):
             for x in range(nx):
-                dz, dy, dx = scale * step[0, z, y, x], scale * step[1, z, y, x], scale * step[2, z, y, x]
-                cut = min(f4(1), longest / np.sqrt(dz * dz + dy * dy + dx * dx + f4(1e-20)))
+                dz, dy, dx = rule[0] * step[0, z, y, x], rule[1] * step[1, z, y, x], rule[2] * step[2, z, y, x]
+                mz, my, mx = rule[3] * dz, rule[4] * dy, rule[5] * dx
+                cut = min(f4(1), rule[6] / np.sqrt(mz * mz + my * my + mx * mx + f4(1e-20)))
                 dz, dy, dx = cut * dz, cut * dy, cut * dx
                 pz = min(max(f4(z) + dz, f4(0)), f4(nz - 1))
                 py = min(max(f4(y) + dy, f4(0)), f4(ny - 1))
@@ -90,3 +94,46 @@ def lengths(field, weights, out, start, stop):  # type: ignore[no-untyped-def]
                     part += field[q, z, y, x] * field[q, z, y, x]
             total += weights[q] * weights[q] * part
         out[z] = total
+
+
+@inline
+def _slope(field, z, y, x, dz, dy, dx):  # type: ignore[no-untyped-def]
+    """How the three components change over one voxel along one axis; before the first and behind the last: not."""
+    i, j, k = z + dz, y + dy, x + dx
+    _, nz, ny, nx = field.shape
+    if i < 0 or j < 0 or k < 0 or i >= nz or j >= ny or k >= nx:
+        i, j, k, z, y, x = z, y, x, z - dz, y - dy, x - dx
+    if z < 0 or y < 0 or x < 0 or z >= nz or y >= ny or x >= nx:
+        return f4(0), f4(0), f4(0)
+    way = f4(dz + dy + dx)
+    return (
+        way * (field[0, i, j, k] - field[0, z, y, x]),
+        way * (field[1, i, j, k] - field[1, z, y, x]),
+        way * (field[2, i, j, k] - field[2, z, y, x]),
+    )
+
+
+@inline
+def _volume(down, across, along):  # type: ignore[no-untyped-def]
+    """Determinant of the identity plus three slopes: how large a voxel's corner becomes."""
+    a, b, c = f4(1) + down[0], down[1], down[2]
+    d, e, f = across[0], f4(1) + across[1], across[2]
+    g, h, i = along[0], along[1], f4(1) + along[2]
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+@kernel("void(f4[:,:,:,::1], f4[:,:,::1], i8, i8)", apart=True)
+def corners(field, out, start, stop):  # type: ignore[no-untyped-def]
+    """The least Jacobian determinant at the eight corners of each voxel: neighbours before or behind, axis by axis."""
+    _, _, ny, nx = field.shape
+    for z in range(start, stop):
+        for y in range(ny):
+            for x in range(nx):
+                least = f4(1e9)
+                for i in (-1, 1):
+                    down = _slope(field, z, y, x, i, 0, 0)
+                    for j in (-1, 1):
+                        across = _slope(field, z, y, x, 0, j, 0)
+                        least = min(least, _volume(down, across, _slope(field, z, y, x, 0, 0, -1)))
+                        least = min(least, _volume(down, across, _slope(field, z, y, x, 0, 0, 1)))
+                out[z, y, x] = least

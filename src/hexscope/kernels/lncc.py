@@ -118,17 +118,25 @@ def _box_plane(source, radius_y, radius_x, line, out):  # type: ignore[no-untype
     ny, nx = source.shape
     for x in range(nx + 2 * radius_x):
         line[x] = f4(0)
+    mixed = line[radius_x : radius_x + nx]
     for y in range(ny):
         for x in range(nx):
-            line[radius_x + x] = f4(0)
-        for j in range(max(y - radius_y, 0), min(y + radius_y + 1, ny)):
-            for x in range(nx):
-                line[radius_x + x] += source[j, x]
+            mixed[x] = source[y, x]
+        for j in range(1, radius_y + 1):
+            if y >= j and y + j < ny:
+                before, behind = source[y - j], source[y + j]
+                for x in range(nx):
+                    mixed[x] += before[x] + behind[x]
+            elif y >= j or y + j < ny:
+                other = source[y - j] if y >= j else source[y + j]
+                for x in range(nx):
+                    mixed[x] += other[x]
         for x in range(nx):
-            out[y, x] = line[x]
-        for j in range(1, 2 * radius_x + 1):
+            out[y, x] = mixed[x]
+        for j in range(1, radius_x + 1):
+            before, behind = line[radius_x - j :], line[radius_x + j :]
             for x in range(nx):
-                out[y, x] += line[x + j]
+                out[y, x] += before[x] + behind[x]
 
 
 @kernel(
@@ -137,7 +145,7 @@ def _box_plane(source, radius_y, radius_x, line, out):  # type: ignore[no-untype
     apart=True,
 )
 def products(moving, field, sizes, still, rows, warped, cells, sums, start, stop):  # type: ignore[no-untyped-def]
-    """``warped``: moving under the field. ``sums``: over windows in the plane, of it, its square, its product with still.
+    """Warp ``moving`` under the field; ``sums`` over windows in the plane, of it, its square, its product with still.
 
     cells (3, z, y, x) and rows (z, 6, X + 2 radius + 2): scratch.
     """
@@ -172,7 +180,7 @@ def _down(stack, z, y, radius, out):  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[::1], i8, i8)",
+    "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[::1],i8, i8)",
     apart=True,
 )
 def coefficients(sums, still, counts, sizes, rows, cells, spread, values, start, stop):  # type: ignore[no-untyped-def]
@@ -181,7 +189,7 @@ def coefficients(sums, still, counts, sizes, rows, cells, spread, values, start,
     still (3, z, y, x): the fixed image's local mean and variance from `standing`, and the window's weight; counts
     (3, n): voxels of a window along each axis; values[z]: the sum of CC² over a plane. cells, rows: scratch.
     """
-    _, nz, ny, nx = sums.shape
+    _, _, ny, nx = sums.shape
     for z in range(start, stop):
         total = f4(0)
         for y in range(ny):
@@ -249,7 +257,7 @@ def force(still, warped, spread, sizes, rows, out, start, stop):  # type: ignore
 @kernel("void(f4[:,:,:,::1], f4[:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
 def standing(sums, counts, sizes, rows, still, start, stop):  # type: ignore[no-untyped-def]
     """The fixed image's local mean and variance (times the count), from `products` of it with itself, unmoved."""
-    _, nz, ny, nx = sums.shape
+    _, _, ny, nx = sums.shape
     for z in range(start, stop):
         for y in range(ny):
             area = counts[0, z] * counts[1, y]

@@ -10,54 +10,72 @@ f4 = np.float32
 
 
 @inline
-def _across(row, weights, line, out):  # type: ignore[no-untyped-def]
-    """One row smoothed; ``line`` is scratch, a row and 2 radii long. weights: centre, then each distance."""
-    reach, n = weights.shape[0] - 1, row.shape[0]
+def _taps(weights, first):  # type: ignore[no-untyped-def]
+    """Two weights from ``first`` on, 0 past the last: two are added in one pass over a row."""
+    return weights[first], (weights[first + 1] if first + 1 < weights.shape[0] else f4(0))
+
+
+@inline
+def _add(into, one, a, b, two, c, d):  # type: ignore[no-untyped-def]
+    for x in range(into.shape[0]):
+        into[x] += one * (a[x] + b[x]) + two * (c[x] + d[x])
+
+
+@inline
+def _across(line, weights, reach, out):  # type: ignore[no-untyped-def]
+    """One row smoothed: ``line`` holds it from ``reach`` on. weights: the centre's, then each distance's."""
+    n = out.shape[0]
     for x in range(reach):
-        line[x] = row[0]
-        line[reach + n + x] = row[n - 1]
+        line[x] = line[reach]
+        line[reach + n + x] = line[reach + n - 1]
     for x in range(n):
-        line[reach + x] = row[x]
-        out[x] = weights[0] * row[x]
-    for j in range(1, reach + 1):
-        w = weights[j]
-        for x in range(n):
-            out[x] += w * (line[reach + x - j] + line[reach + x + j])
+        out[x] = weights[0] * line[reach + x]
+    for j in range(1, reach + 1, 2):
+        one, two = _taps(weights, j)
+        k = min(j + 1, reach)
+        a, b, c, d = line[reach - j :], line[reach + j :], line[reach - k :], line[reach + k :]
+        _add(out, one, a, b, two, c, d)
 
 
-@kernel("void(f4[:,:,:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
+@kernel("void(f4[:,:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
 def planes(stack, weights_y, weights_x, rows, out, start, stop):  # type: ignore[no-untyped-def]
-    """Along rows and columns of each plane. rows (Z, 2 X + 2 radius): scratch."""
+    """Along rows and columns of each plane. rows (Z, 1 or more, X + 2 reach): scratch."""
     count, _, ny, nx = stack.shape
-    reach = weights_y.shape[0] - 1
+    far, reach = weights_y.shape[0] - 1, weights_x.shape[0] - 1
     for z in range(start, stop):
-        line, mixed = rows[z, nx:], rows[z, :nx]
+        line = rows[z, 0]
+        mixed = line[reach : reach + nx]
         for k in range(count):
             for y in range(ny):
                 here = stack[k, z, y]
                 for x in range(nx):
                     mixed[x] = weights_y[0] * here[x]
-                for j in range(1, reach + 1):
-                    w, up, down = weights_y[j], stack[k, z, max(y - j, 0)], stack[k, z, min(y + j, ny - 1)]
-                    for x in range(nx):
-                        mixed[x] += w * (up[x] + down[x])
-                _across(mixed, weights_x, line, out[k, z, y])
+                for j in range(1, far + 1, 2):
+                    one, two = _taps(weights_y, j)
+                    i = min(j + 1, far)
+                    a, b = stack[k, z, max(y - j, 0)], stack[k, z, min(y + j, ny - 1)]
+                    c, d = stack[k, z, max(y - i, 0)], stack[k, z, min(y + i, ny - 1)]
+                    _add(mixed, one, a, b, two, c, d)
+                _across(line, weights_x, reach, out[k, z, y])
 
 
 @kernel("void(f4[:,:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
 def columns(stack, weights, out, start, stop):  # type: ignore[no-untyped-def]
     """Across the planes."""
     count, nz, ny, nx = stack.shape
+    far = weights.shape[0] - 1
     for z in range(start, stop):
         for k in range(count):
             for y in range(ny):
                 here, sums = stack[k, z, y], out[k, z, y]
                 for x in range(nx):
                     sums[x] = weights[0] * here[x]
-                for j in range(1, weights.shape[0]):
-                    w, up, down = weights[j], stack[k, max(z - j, 0), y], stack[k, min(z + j, nz - 1), y]
-                    for x in range(nx):
-                        sums[x] += w * (up[x] + down[x])
+                for j in range(1, far + 1, 2):
+                    one, two = _taps(weights, j)
+                    i = min(j + 1, far)
+                    a, b = stack[k, max(z - j, 0), y], stack[k, min(z + j, nz - 1), y]
+                    c, d = stack[k, max(z - i, 0), y], stack[k, min(z + i, nz - 1), y]
+                    _add(sums, one, a, b, two, c, d)
 
 
 @kernel("void(f4[:,:,::1], i8[::1], f4[:,:,::1], i8, i8)", apart=True)

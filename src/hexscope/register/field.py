@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from hexscope.register.pyramid import Level, scaled
 
 #: A plane is read at the finest level of its pyramid whose sides are no longer than this, px.
 _LONGEST_PX = 1536
+
+#: Values onto 0..1, or VOID where a mask does not let them count.
+Scale = Callable[[NDArray[Any], NDArray[np.bool_] | None], NDArray[np.float32]]
 
 #: Two axes at least must have as many voxels.
 _FEWEST = 4
@@ -37,7 +42,11 @@ class Field:
 
 
 def ready(
-    fixed: Image, moving: Image, fixed_mask: Mask | None = None, moving_mask: Mask | None = None
+    fixed: Image,
+    moving: Image,
+    fixed_mask: Mask | None = None,
+    moving_mask: Mask | None = None,
+    scale: Scale = scaled,
 ) -> tuple[Field, Field]:
     """Both images: two planes as planes, a plane with a place beside a volume as a volume of one slice.
 
@@ -46,19 +55,19 @@ def ready(
     """
     flat = all(image.grid.ndim == 2 or image.grid.shape[0] == 1 for image in (fixed, moving))
     make = _plane if flat else _volume
-    return make(fixed, fixed_mask), make(moving, moving_mask)
+    return make(fixed, fixed_mask, scale), make(moving, moving_mask, scale)
 
 
-def _volume(image: Image, mask: Mask | None) -> Field:
+def _volume(image: Image, mask: Mask | None, scale: Scale) -> Field:
     if image.grid.ndim == 2 and image.grid.affine is not None:
         image = _as_slice(image)
     array = image.require_volume("registration")
     _require_size(image)
-    level = Level(scaled(array, _known(mask, image.grid)), image.grid.require_affine("registration"))
+    level = Level(scale(array, _known(mask, image.grid)), image.grid.require_affine("registration"))
     return Field(level, np.eye(4), False)
 
 
-def _plane(image: Image, mask: Mask | None) -> Field:
+def _plane(image: Image, mask: Mask | None, scale: Scale) -> Field:
     image = _fitting_level(image)
     if image.grid.ndim == 3:
         array, grid = image.require_volume("registration")[0], image.grid
@@ -67,7 +76,7 @@ def _plane(image: Image, mask: Mask | None) -> Field:
         array, grid = _grey(image), image.grid.placed("registration")
     _require_size(image)
     known = _known(mask, image.grid)
-    values = scaled(array[None], None if known is None else known.reshape(1, *array.shape))
+    values = scale(array[None], None if known is None else known.reshape(1, *array.shape))
     place, affine = _laid(grid.require_affine("registration"))
     return Field(Level(values, affine), place, True)
 
