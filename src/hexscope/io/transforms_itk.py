@@ -34,8 +34,9 @@ def write_text(parts: Sequence[Part], told: dict[str, Any], path: Path) -> None:
                     stream.write(f"#Transform {number}\n")
                 name, numbers, fixed = _described(part)
                 stream.write(f"Transform: {name}_double_3_3\nParameters: ")
+                digits = "%.9g " if numbers.dtype == np.float32 else "%.17g "  # as many as bring the number back
                 for some in np.array_split(numbers, max(1, numbers.size >> 16)):
-                    stream.write(" ".join(map(str, some)) + " ")
+                    stream.write(digits * some.size % tuple(some.tolist()))
                 stream.write(f"\nFixedParameters: {' '.join(repr(float(v)) for v in fixed)}\n")
 
     atomic_write(path, write)

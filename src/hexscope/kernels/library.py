@@ -93,10 +93,10 @@ def _opened() -> tuple[Any, dict[str, str]]:
 
 @cache
 def serves(module: str) -> bool:
-    """Was the library built of this module as it stands?"""
-    source = sys.modules[module].__file__
-    _, stamps = _opened()
-    return source is not None and stamps.get(module.rpartition(".")[2]) == stamp(Path(source))
+    """Was the library built of this module as it stands? Where its source was not shipped along, it was."""
+    known = _opened()[1].get(module.rpartition(".")[2])
+    source = Path(sys.modules[module].__file__ or "")
+    return known is not None and (not source.is_file() or known == stamp(source))
 
 
 def bound(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
