@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import SimpleITK as sitk
 
 import hexscope as hx
 from hexscope.cli import main
@@ -81,6 +82,13 @@ def test_a_mask_on_an_image(run: Any, ct: Path, tmp_path: Path) -> None:
     code, _ = run("fuse", ct, tmp_path / "m.nii.gz", "--how", "contour", "-o", tmp_path / "x.png")
     picture = hx.read(tmp_path / "x.png").array.astype(int)
     assert code == 0 and (np.ptp(picture, axis=-1) > 40).sum() > 100
+    foreign = sitk.GetImageFromArray((image.array > 300).astype(np.uint8))
+    foreign.CopyInformation(sitk.ReadImage(str(tmp_path / "m.nii.gz")))
+    sitk.WriteImage(foreign, str(tmp_path / "foreign.nii.gz"))
+    code, _ = run(
+        "fuse", ct, tmp_path / "foreign.nii.gz", "--as-b", "mask", "--how", "contour", "-o", tmp_path / "z.png"
+    )
+    assert code == 0 and np.array_equal(hx.read(tmp_path / "z.png").array, picture)
     code, value = run("fuse", tmp_path / "m.nii.gz", ct, "-o", tmp_path / "y.png")
     assert code == 2 and "mask second" in value["error"]["message"]
 

@@ -46,7 +46,7 @@ def add_fuse(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
         sub.add_argument(
             f"--as-{letter}",
             metavar="MODALITY[:QUANTITY]",
-            help=t("what an image is that does not say, e.g. CT:HU or PT:SUVbw"),
+            help=t("what an image is that does not say, e.g. CT:HU or PT:SUVbw; B also: mask"),
         )
     sub.add_argument(
         "--plane", metavar="P", help=t("axial, coronal, sagittal, or the LPS direction x,y,z looked along")
@@ -71,7 +71,7 @@ def add_evaluate(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
 
 def fuse(options: Namespace, console: Console) -> int:
     a = hx.read(options.a, kind=options.as_a)
-    b = hx.read(options.b, kind=options.as_b)
+    b = hx.read_mask(options.b) if options.as_b == "mask" else hx.read(options.b, kind=options.as_b)
     if isinstance(a, hx.Mask):
         raise hx.UsageError(f"{options.a} is a mask; give the image first and the mask second")
     through = None if options.through is None else hx.read_transform(options.through)

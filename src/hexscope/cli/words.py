@@ -72,6 +72,7 @@ ZH = {
     "score a way to fuse on a table of pairs, beside copies of its inputs": "在配对表上评价一种融合方式，并列出两幅输入的原样副本",
     "columns case, a, b; of choice group, as_a, as_b, mask_a …": "列 case、a、b；可选 group、as_a、as_b、mask_a 等",
     "metric": "指标",
+    "what an image is that does not say, e.g. CT:HU or PT:SUVbw; B also: mask": "为未写明的图像声明模态与物理量，如 CT:HU 或 PT:SUVbw；B 还可为 mask（掩膜）",
     "pictures of one turn": "旋转一周的帧数",
     "how values of B are brought to A": "B 的数值如何插值到 A",
     "structures that need no trained model: body, lung, bone, tissue, fan": "无需训练模型的结构：体表、肺、骨、组织、超声扇区",
