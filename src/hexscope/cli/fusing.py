@@ -77,7 +77,10 @@ def fuse(options: Namespace, console: Console) -> int:
     through = None if options.through is None else hx.read_transform(options.through)
     turns = Path(options.out).suffix.lower() in _MOVING
     view = None if turns else _view(options)
-    fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, view=view, **_look(options))
+    look = _look(options)
+    if turns and a.quantity is hx.Quantity.HU:
+        look.setdefault("window_base", "bone")  # seen through, soft tissue would be all white
+    fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, view=view, **look)
     hx.save(hx.turn(fused, options.frames) if turns else fused.as_saved(options.out), options.out)
     certificate = None if fused.certificate is None else fused.certificate.as_json()
     value = {"out": options.out, "how": options.how, "certificate": certificate, "made": fused.told()}
