@@ -29,7 +29,7 @@ from scipy.optimize import minimize
 import hexscope as hx
 from hexscope.core.image import Image
 from hexscope.core.transform import Transform, rigid
-from hexscope.trust.registration import ACCEPT, BIAS, REJECT, WEIGHTS, Evidence, arguments, certify
+from hexscope.trust.registration import ACCEPT, BIAS, REJECT, WEIGHTS, Evidence, arguments, belief, certify
 
 Row = dict[str, Any]
 
@@ -118,20 +118,21 @@ def fit(rows: Iterable[Row]) -> None:
     """Print weights fitted to the side "tune", and how they do on each of its patients when fitted to the others."""
     used = [row for row in rows if row["side"] == "tune" and _label(row) is not None]
     x, y = _arguments(used), np.array([_label(row) for row in used])
-    names = list(WEIGHTS)
-    weights = _fitted(x, y)
-    print("BIAS", round(weights[0], 2), dict(zip(names, np.round(weights[1:], 2).tolist(), strict=True)))
+    open_ = np.array([not _is_settled(row) for row in used])
+    believed = np.array([belief(Evidence(**row["evidence"])) for row in used])
+    weights = _fitted(x[open_], y[open_])
+    print("BIAS", round(weights[0], 2), dict(zip(WEIGHTS, np.round(weights[1:], 2).tolist(), strict=True)))
     score = np.full(len(used), np.nan)
     patients = [{name.rsplit(" ", 1)[0] for name in (row["fixed"], row["moving"])} for row in used]
     for patient in sorted(set().union(*patients)):
         out = np.array([patient in those for those in patients])
-        fold = _fitted(x[~out], y[~out])
-        score[out] = x[out] @ fold[1:] + fold[0]
+        fold = _fitted(x[~out & open_], y[~out & open_])
+        score[out] = believed[out] / (1 + np.exp(-x[out] @ fold[1:] - fold[0]))
     for bound in (0.5, 0.7, 0.8, 0.85, 0.9, 0.95):
-        sure = score >= np.log(bound / (1 - bound))
+        sure = score >= bound
         print(f"left-out patients, score ≥ {bound}: {sure.sum()} accepted, {(sure & (y == 0)).sum()} of them wrong; "
               f"{(sure & (y == 1)).sum()} of {(y == 1).sum()} right ones")  # fmt: skip
-    print(f"left-out patients, area under the curve {_area(score[y == 1], score[y == 0]):.3f}\n")
+    print(f"left-out patients, area under the curve {_area(score[y == 1], score[y == 0]):.3f} (n {len(y)})\n")
 
 
 def _label(row: Row) -> int | None:
@@ -142,6 +143,12 @@ def _label(row: Row) -> int | None:
     if not row["exact"]:
         return None
     return 1 if error < RIGHT_MM else None
+
+
+def _is_settled(row: Row) -> bool:
+    """Is it believed half at most, whatever the weights say, for reasons other than opinions that lie apart?"""
+    agreed = {name: 0.0 for name in ("halves_mm", "inverse_mm", "edge_mm", "edge_halves_mm")}
+    return belief(Evidence(**{**row["evidence"], **agreed})) <= 0.5
 
 
 def _arguments(rows: list[Row]) -> np.ndarray:

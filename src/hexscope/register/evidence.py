@@ -32,11 +32,8 @@ _WRONG_SHIFT, _WRONG_TURN = 0.25, 45.0
 #: Edges are compared at this part of the template's size, but not much finer than the coarser voxel.
 _DIVISIONS, _FINEST_VOXEL = 45, 0.7
 
-#: Poses put wrong at random, to learn what edges that mean nothing score: how many, parts of the size, degrees.
-_STRAYS, _STRAY_SHIFTS, _STRAY_TURNS = 32, (0.08, 0.25), (5.0, 25.0)
-
-#: How far away edges must already agree less, in voxels of their comparison.
-_NEAR = 3.0
+#: Kinds of motion that one body makes between two scans; of others the two images may show two persons.
+_ONE_BODY = ("rigid", "similarity")
 
 #: A half of the field with fewer points than this has no say.
 _FEWEST = 80
@@ -63,6 +60,7 @@ def gather(rungs: Ladder, ended: list[Pose], *, kind: str = "rigid", moved_mm: f
         shift_mm=float(change.displacement_mm(template.center_mm)),
         voxel_mm=max(template.voxel_mm, scene.voxel_mm),
         size_mm=template.size_mm,
+        body_mm=template.size_mm if kind in _ONE_BODY and not middle.flat else None,
         moved_mm=moved_mm,
     )
 
@@ -137,42 +135,14 @@ def _edges(rungs: Ladder, answer: Array, kind: str) -> dict[str, float]:
     step = max(template.size_mm / _DIVISIONS, _FINEST_VOXEL * max(template.voxel_mm, scene.voxel_mm))
     sharp = edges(template, scene, step)
     if len(sharp.normals) < _FEWEST:
-        lost = template.size_mm
-        return {"edges": 0.0, "edge_contrast": 0.0, "edge_near": 1.0, "edge_mm": lost, "edge_halves_mm": lost}
-    middle = answer[:3, :3] @ template.center_mm + answer[:3, 3]
+        return {"edge_mm": template.size_mm, "edge_halves_mm": template.size_mm}
     free = motion(kind, flat=flat)
 
     def climbed(half: NDArray[np.bool_]) -> Array:
         return climb(sharp.where(half), answer, free, step_mm=step / 2, stop_mm=step / 100, most=25).matrix
 
-    score = sharp.score(answer)
-    strays = np.array([sharp.score(stray @ answer) for stray in _strays(template.size_mm, middle, free.shifts)])
-    near = [
-        sharp.score(rigid((0, 0, 0), tuple(sign * _NEAR * step * way), tuple(middle)).matrix @ answer)
-        for way in free.shifts
-        for sign in (1, -1)
-    ]
     own = climb(sharp, answer, free, step_mm=step / 2, stop_mm=step / 200, most=50).matrix
     return {
-        "edges": score,
-        "edge_contrast": (score - float(strays.mean())) / (float(strays.std()) + 1e-6),
-        "edge_near": max(near) / max(score, 1e-6),
         "edge_mm": gap_mm(own, answer, sharp.samples.places_mm(50)),
         "edge_halves_mm": _halves(template, sharp.samples, answer, climbed),
     }
-
-
-def _strays(size_mm: float, middle: Array, ways: Array) -> list[Array]:
-    """Poses put wrong at random, always the same; shifted along ``ways``, and turned so that those stay among them."""
-    rng = np.random.default_rng(0)
-    axes = np.eye(3) if len(ways) == 3 else np.cross(*ways)[None]
-    out = []
-    for _ in range(_STRAYS):
-        shift = _unit(rng.normal(size=len(ways)) @ ways) * rng.uniform(*_STRAY_SHIFTS) * size_mm
-        turn = _unit(rng.normal(size=len(axes)) @ axes) * rng.uniform(*_STRAY_TURNS)
-        out.append(rigid(tuple(turn), tuple(shift), tuple(middle)).matrix)
-    return out
-
-
-def _unit(way: Array) -> Array:
-    return np.asarray(way / np.linalg.norm(way))

@@ -44,6 +44,7 @@ def _bent(fixed: Image, moving: Image, through: Transform, seed: int) -> Evidenc
     travel = through.inverse.points(fixed.grid.corners_mm()) - fixed.grid.corners_mm()
     return replace(
         evidence,
+        body_mm=None,
         folded=through.folds(fixed.grid) / float(np.prod(fixed.grid.shape)),
         swelling=through.sd_log_jacobian(fixed.grid),
         shift_mm=float(np.linalg.norm(travel.mean(axis=0))),
