@@ -25,7 +25,7 @@ def test_counts_and_slopes_are_what_scipy_says(seed: int, flat: bool) -> None:
     values = rng.random(shape).astype(np.float32)
     points = rng.uniform(-1.5, shape + 0.5, (300, 3)).astype(np.float32)
     rows = rng.integers(0, 9, 300).astype(np.int32)
-    counts, felt = np.zeros((1, 9, 13), np.float32), np.empty((300, 4), np.float32)
+    counts, felt = np.zeros((1, 9, 13), np.float32), np.empty((300, 8), np.float32)
     scene = values.ravel(), shape.astype(np.int64)
     count(points, rows, *scene, np.eye(3, 4, dtype=np.float32)[None], counts, felt, 300, 0, 1)
     inside = np.all((points >= -0.5) & (points <= shape - 0.5), axis=1)
@@ -33,10 +33,12 @@ def test_counts_and_slopes_are_what_scipy_says(seed: int, flat: bool) -> None:
     held = np.clip(points[inside], 0, shape - 1)
     expected = map_coordinates(values, held.T, order=1, mode="nearest")
     assert np.allclose(felt[inside, 3] / 12, expected, atol=1e-5)
-    assert counts.sum() == pytest.approx(inside.sum(), rel=1e-5)
-    assert np.allclose(counts[0].sum(axis=1), np.bincount(rows[inside], minlength=9), atol=1e-3)
-    mean = (counts[0].sum(axis=0) * np.arange(13)).sum() / 12 / inside.sum()
-    assert mean == pytest.approx(expected.mean(), abs=1e-5)
+    margin = np.minimum(points, shape - 1 - points)[inside] + 0.5
+    weights = np.prod(np.where(shape == 1, 1, np.minimum(margin / 2, 1)), axis=1)
+    assert np.allclose(felt[inside, 4], weights, atol=1e-5)
+    assert np.allclose(counts[0].sum(axis=1), np.bincount(rows[inside], weights, minlength=9), atol=1e-3)
+    mean = (counts[0].sum(axis=0) * np.arange(13)).sum() / 12 / weights.sum()
+    assert mean == pytest.approx((expected * weights).sum() / weights.sum(), abs=1e-5)
     step = np.float32(1e-2)
     for axis in range(3):
         there = points[inside].copy()
@@ -53,7 +55,8 @@ def test_what_touches_void_is_outside() -> None:
     level = Level(values, np.diag([3.0, 0.7, 0.5, 1.0]))
     similarity = Similarity(draw(Level(np.ones((5, 7, 11), np.float32), level.affine), 4000, 0), level, 8)
     spoilt = 8 / (4 * 6 * 10)  # the cells about one voxel
-    assert similarity.overlap(np.eye(4)) == pytest.approx(1 - spoilt, abs=0.01)
+    whole = Similarity(similarity.samples, Level(np.ones((5, 7, 11), np.float32), level.affine), 8)
+    assert similarity.overlap(np.eye(4)) == pytest.approx(whole.overlap(np.eye(4)) - spoilt, abs=0.01)
     assert len(draw(level, 4000, 0).values) == pytest.approx(4000 * (1 - spoilt), abs=40)
 
 
@@ -94,6 +97,20 @@ def test_the_gradient_is_the_slope_of_the_score(pair: tuple[Level, Level]) -> No
         m = push.moment
         turn = np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])
         assert slope == pytest.approx(turn[axis], rel=0.15, abs=4e-3)
+
+
+def test_the_gradient_knows_of_what_leaves_the_field(pair: tuple[Level, Level]) -> None:
+    """Where a third of the samples is outside, the slope by a shift is that of the score, the toll among it."""
+    for toll in (0.0, 1.0):
+        similarity = Similarity(draw(coarsen(pair[1], 5.0), 40_000, 1), coarsen(pair[0], 5.0), 24, toll)
+        pose = rigid((3, -2, 4), (38, -30, 33), (0, 0, 100)).matrix
+        assert 0.2 < similarity.overlap(pose) < 0.6
+        _, push = similarity.push(pose)
+        for axis in range(3):
+            way = 1.5 * np.eye(3)[axis]
+            there, back = (rigid((0, 0, 0), tuple(s * way), (0, 0, 0)).matrix @ pose for s in (1, -1))
+            slope = (similarity.score(there) - similarity.score(back)) / 3.0
+            assert slope == pytest.approx(push.force[axis], rel=0.15, abs=4e-5)
 
 
 def test_the_score_is_best_in_place_and_falls_without_overlap(pair: tuple[Level, Level]) -> None:

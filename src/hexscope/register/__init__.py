@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from hexscope.core.image import Image, Mask
 from hexscope.core.transform import Transform
 from hexscope.errors import UsageError
+from hexscope.register.deform import deform
 from hexscope.register.evidence import gather
 from hexscope.register.field import ready
+from hexscope.register.judge import judge
 from hexscope.register.search import find, ladder, refine
 from hexscope.register.starts import gap_mm
 from hexscope.trust.registration import certify
 
+Progress = Callable[[str], object]
+
 __all__ = ["KINDS", "check", "register"]
 
-KINDS = ("rigid", "similarity", "affine")
+KINDS = ("rigid", "similarity", "affine", "deformable")
 
 
 def register(
@@ -25,10 +30,11 @@ def register(
     moving: Image,
     *,
     kind: str = "rigid",
+    speed: str = "fast",
     fixed_mask: Mask | None = None,
     moving_mask: Mask | None = None,
     seed: int = 0,
-    progress: Callable[[str], object] | None = None,
+    progress: Progress | None = None,
 ) -> Transform:
     """The transform of LPS points, moving to fixed, that makes the two tell the most about each other.
 
@@ -36,23 +42,31 @@ def register(
     a frame of reference. A plane that knows no patient is its own world: x mm along its rows, y mm down. The answer
     carries its certificate; the same ``seed`` gives the same answer.
 
-    kind      "rigid" (six degrees of freedom), "similarity" (seven) or "affine" (twelve); of planes three, four, six
+    kind      "rigid" (six degrees of freedom), "similarity" (seven) or "affine" (twelve), of planes three, four, six;
+              "deformable": affine, then every point on its own, one to one and without folds
+    speed     of the deformable kind: "fast", or "accurate" in about three times as long
     fixed_mask, moving_mask  where an image counts; all of it, where left out
     progress  is told each stage in words
 
     Raises GeometryError where an image is neither a plane nor a placed volume, or has fewer than 4 voxels along two
-    of its axes; UncalibratedError for a plane without a spacing; UsageError for an unknown kind.
+    of its axes; UncalibratedError for a plane without a spacing; UsageError for an unknown kind or speed.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of registration {kind!r}; known are {', '.join(KINDS)}")
+    linear = "affine" if kind == "deformable" else kind
     rungs = ladder(*ready(fixed, moving, fixed_mask, moving_mask), seed)
-    ended = find(rungs, kind=kind, progress=progress)
+    ended = find(rungs, kind=linear, progress=progress)
+    steps = (f"registered by normalised mutual information, {linear}, seed {seed}",)
+    frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
+    found = Transform(rungs.moving_to_fixed(ended[0].matrix), linear, *frames, None, steps)
+    if kind == "deformable":
+        masks = {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
+        found = deform(fixed, moving, found, speed=speed, progress=progress, **masks)
     if progress is not None:
         progress("gathering evidence on the registration")
-    certificate = certify(gather(rungs, ended, kind=kind))
-    steps = (f"registered by normalised mutual information, {kind}, seed {seed}",)
-    frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
-    return Transform(rungs.moving_to_fixed(ended[0].matrix), kind, *frames, certificate, steps)
+    if kind == "deformable":
+        return judge(fixed, moving, found, seed=seed)
+    return replace(found, certificate=certify(gather(rungs, ended, kind=kind)))
 
 
 def check(fixed: Image, moving: Image, *, seed: int = 0) -> Transform:

@@ -20,9 +20,6 @@ from hexscope.kernels.histogram import count, pull
 from hexscope.kernels.threads import share
 from hexscope.register.pyramid import Floats, Level
 
-#: Below this share of samples inside the other image a pose loses score in proportion.
-_ENOUGH_OVERLAP = 0.4
-
 #: Standard deviation of the Parzen window in bins, beyond the linear one. Without it the score is rough on the scale
 #: of a few mm and a search stops on the way (measured: starts 3 mm off end up to 0.4 mm apart, against 0.1 mm).
 _WINDOW_BINS = 1.0
@@ -67,7 +64,7 @@ def draw(level: Level, number: int, seed: int) -> Samples:
     begin = np.random.default_rng(seed).random(3)
     unit = (begin + np.arange(number)[:, None] * _EVEN_STEPS) % 1.0
     index = unit * (np.array(level.values.shape) - 1)
-    index = index[np.lexsort(index.astype(np.int64).T[::-1])]
+    index = index[np.argsort(np.ravel_multi_index(index.astype(np.int64).T, level.values.shape), kind="stable")]
     values = ndimage.map_coordinates(level.values, index.T, order=1)
     index, values = index[values >= 0], values[values >= 0]
     center = level.center_mm
@@ -90,11 +87,16 @@ class Push:
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """The score of a pose: (NMI − 1) over the overlap, less where that is small. 0 for unrelated images."""
+    """The score of a pose: (NMI − 1) over the overlap, times the overlap to the power of ``toll``. 0 where unrelated.
+
+    Where only a corner of an image is compared, NMI is often high by chance. With a toll of 1 the score goes as all
+    that the two tell about each other, and a search far and wide finds the pose; without one, nothing draws it off.
+    """
 
     samples: Samples
     scene: Level
     bins: int
+    toll: float = 1.0
 
     def score(self, matrix: Array) -> float:
         """Score of a 4 × 4 pose, template LPS to scene LPS mm."""
@@ -103,7 +105,7 @@ class Similarity:
     def scores(self, matrices: Array) -> Array:
         """Scores of (k, 4, 4) poses, (k,)."""
         counts = self._counts(self._maps(matrices))
-        return _nmi(counts)[0] * self._share(counts)
+        return np.asarray(_nmi(counts)[0] * self._share(counts)[0])
 
     def overlap(self, matrix: Array) -> float:
         """Share of the template's samples that lie inside the scene."""
@@ -111,20 +113,25 @@ class Similarity:
 
     def push(self, matrix: Array) -> tuple[float, Push]:
         """Score, and the direction in which it rises."""
-        felt = np.empty((len(self._shown), 4), np.float32)
+        felt = self._felt
         counts = self._counts(self._maps(matrix[None]), felt)
         score, rise = _nmi(counts)
-        gain = np.ascontiguousarray(np.diff(rise[0], axis=1), dtype=np.float32)  # of moving a count one column up
+        share_of, lean = self._share(counts)
+        rise = rise[0] * share_of[0] + score[0] * lean[0]
         sums = np.zeros((self._blocks, 3, 4))
-        share(pull, self._blocks, self.samples.points_mm, self._shown, felt, gain, sums, _BLOCK)
-        to_mm = np.linalg.inv(self.scene.affine[:3, :3])
-        by_mm = to_mm.T @ sums.sum(axis=0) * self._share(counts)
-        return float(score[0] * self._share(counts)[0]), Push(by_mm[:, 3], by_mm[:, :3] @ matrix[:3, :3].T)
+        share(pull, self._blocks, self.samples.points_mm, self._shown, felt, rise.astype(np.float32), sums, _BLOCK)
+        by_mm = np.linalg.inv(self.scene.affine[:3, :3]).T @ sums.sum(axis=0)
+        return float(score[0] * share_of[0]), Push(by_mm[:, 3], by_mm[:, :3] @ matrix[:3, :3].T)
 
     @cached_property
     def _shown(self) -> NDArray[np.int32]:
         """The bin that each sample falls into."""
         return np.round(self.samples.values * np.float32(self.bins - 1)).astype(np.int32)
+
+    @cached_property
+    def _felt(self) -> Floats:
+        """Room for what each sample feels, kept from look to look: fresh memory costs as much as the look."""
+        return np.empty((len(self._shown), 8), np.float32)
 
     @cached_property
     def _shape(self) -> NDArray[np.int64]:
@@ -143,15 +150,17 @@ class Similarity:
     def _counts(self, maps: Floats, felt: Floats | None = None) -> Array:
         """(k, bins, bins) joint counts of as many poses, template by scene."""
         pieces = np.zeros((len(maps) * self._blocks, self.bins, self.bins), np.float32)
-        kept = np.empty((0, 4), np.float32) if felt is None else felt
+        kept = np.empty((0, 8), np.float32) if felt is None else felt
         seen = self.scene.values.ravel(), self._shape
         share(count, len(pieces), self.samples.points_mm, self._shown, *seen, maps, pieces, kept, _BLOCK)
         whole = pieces.reshape(len(maps), self._blocks, self.bins, self.bins)
         return np.asarray(whole.sum(axis=1, dtype=np.float64))
 
-    def _share(self, counts: Array) -> Array:
-        inside = counts.sum(axis=(1, 2)) / max(len(self._shown), 1)
-        return np.asarray(np.minimum(1.0, inside / _ENOUGH_OVERLAP))
+    def _share(self, counts: Array) -> tuple[Array, Array]:
+        """What is left of each score for its overlap, and the slope of that by a count."""
+        inside = np.maximum(counts.sum(axis=(1, 2)), 1e-9)
+        left = (inside / max(len(self._shown), 1)) ** self.toll
+        return left, self.toll * left / inside
 
 
 @cache
@@ -163,19 +172,16 @@ def _window(bins: int) -> Array:
 
 
 def _nmi(counts: Array) -> tuple[Array, Array]:
-    """NMI − 1 of each of k joint counts, and its derivative by them up to a constant a row (mass moves along rows)."""
+    """NMI − 1 of each of k joint counts, and its derivative by each count."""
     window = _window(counts.shape[-1])
-    total = counts.sum(axis=(1, 2))
     joint = window @ counts @ window.T
-    joint /= np.maximum(joint.sum(axis=(1, 2)), 1e-12)[:, None, None]
-    log_joint = np.log(np.maximum(joint, 1e-12))
-    rows, columns = joint.sum(axis=2), joint.sum(axis=1)
-    log_columns = np.log(np.maximum(columns, 1e-12))
-    h_rows = -(rows * np.log(np.maximum(rows, 1e-12))).sum(axis=1)
-    h_columns = -(columns * log_columns).sum(axis=1)
-    h_joint = -(joint * log_joint).sum(axis=(1, 2))
+    total = joint.sum(axis=(1, 2))
+    joint /= np.maximum(total, 1e-12)[:, None, None]
+    logs = [np.log(np.maximum(p, 1e-12)) for p in (joint.sum(axis=2), joint.sum(axis=1), joint)]
+    h_rows, h_columns = (-(np.exp(log) * log).sum(axis=1) for log in logs[:2])
+    h_joint = -(joint * logs[2]).sum(axis=(1, 2))
     told = (total >= 1) & (counts.any(axis=2).sum(axis=1) > 1) & (counts.any(axis=1).sum(axis=1) > 1)
     nmi = np.where(told, (h_rows + h_columns) / np.where(told, h_joint, 1.0), 1.0)
     scale = np.where(told, h_joint * total, np.inf)[:, None, None]  # one of the two shows one value only: flat
-    slope = (nmi[:, None, None] * log_joint - log_columns[:, None, :]) / scale
+    slope = (nmi[:, None, None] * logs[2] - logs[0][:, :, None] - logs[1][:, None, :]) / scale
     return nmi - 1.0, window.T @ slope @ window

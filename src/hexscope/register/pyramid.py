@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.core.geometry import Array
+from hexscope.kernels import smooth
 from hexscope.kernels.thinning import spread, thin
 from hexscope.kernels.threads import share
 
@@ -106,6 +107,19 @@ def _table(some: Floats) -> tuple[float, float, Floats]:
     rank = np.cumsum(counts) - counts / 2
     spread_out = (rank - rank[0]) / max(rank[-1] - rank[0], 1e-12)
     return float(low), float(steps), (0.5 * np.linspace(0, 1, _STEPS) + 0.5 * spread_out).astype(np.float32)
+
+
+def soften(level: Level, sigma_mm: float) -> Level:
+    """Smoothed by a Gaussian, a void growing by its reach: what is left of noise makes small hills in the score."""
+    sigma = sigma_mm / level.spacing_mm
+    reach = 2 if sigma.max() > 0.6 else 1
+    taps = np.exp(-0.5 * (np.arange(reach + 1)[:, None] / np.maximum(sigma, 1e-3)) ** 2)
+    taps = np.ascontiguousarray((taps / (2 * taps.sum(axis=0) - taps[0])).T, np.float32)
+    depth, _, width = level.values.shape
+    between, out = np.empty((2, 1, *level.values.shape), np.float32)
+    share(smooth.columns, depth, level.values[None], taps[0], between)
+    share(smooth.planes, depth, between, taps[1], taps[2], np.empty((depth, 2, width + 2 * reach), np.float32), out)
+    return Level(out[0], level.affine)
 
 
 def coarsen(level: Level, resolution_mm: float) -> Level:
