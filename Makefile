@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs clean
+.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs kernels clean
 
 setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
 
@@ -48,6 +48,9 @@ readers: setup-test  ## every reader on every file that the packages ship: write
 
 docs: setup  ## regenerate the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
+
+kernels: setup-check  ## compile the kernels anew, after an edit of src/hexscope/kernels: writes its lib/*.so
+	$(BIN)/python -m hexscope.kernels.build
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -58,7 +58,7 @@ def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:
 
 def _fuse(image: hx.Image, images: Mapping[str, hx.Image]) -> object:
     if image.is_volume:
-        return hx.fuse(images["CT"], image, through=hx.Transform(kind="identity")).rgb(10)
+        return hx.fuse(images["CT"], image, through=hx.Transform(kind="identity"), force=True).rgb(10)
     if image.modality == "SM":
         image = image.crop((0, 0), (64, 80))
     return hx.fuse(image, image).picture

@@ -11,9 +11,10 @@ import hexscope as hx
 PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
-    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert",
-    "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify", "read", "read_mask",
-    "read_transform", "register", "resample", "save", "segment", "study",
+    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "View", "audit",
+    "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure", "open_study",
+    "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group", "register_table",
+    "resample", "save", "segment", "study", "turn",
 ]  # fmt: skip
 
 

@@ -17,18 +17,20 @@ TASKS = {"segment", "detect", "classify", "register", "fuse"}
 #: room -> rooms it may import. errors is open to all; a room may import itself.
 MAY_IMPORT = {
     "errors": set(),
-    "core": set(),
+    "kernels": set(),
+    "core": {"kernels"},
     "modality": {"core"},
     "io": {"core", "modality"},
     "trust": {"core", "modality"},
     "models": {"core", "modality", "trust"},
-    "register": {"core", "modality", "trust"},
+    "register": {"core", "modality", "trust", "kernels"},
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
+    "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", *TASKS},
-    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
+    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", "evaluate", *TASKS},
     "cli": {"verbs"},
     "__main__": {"cli"},
 }
@@ -36,6 +38,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     **{p: {"io"} for p in ("pydicom", "highdicom", "nibabel", "openslide", "tifffile", "SimpleITK", "imagecodecs")},
     "torch": {"train"},
+    "numba": {"kernels"},
 }
 
 

@@ -1,0 +1,1 @@
+"""Evaluate: how good a result is, with its interval and its n."""
