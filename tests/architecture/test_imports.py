@@ -26,9 +26,11 @@ MAY_IMPORT = {
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
+    "train": {"core", "modality", "io", "models", "trust", "segment", "detect", "classify"},
+    "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
-    "study": {"core", "modality", "io", "trust", "models", "phantom", *TASKS},
-    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
+    "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
+    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", "train", "evaluate", *TASKS},
     "cli": {"verbs"},
     "__main__": {"cli"},
 }

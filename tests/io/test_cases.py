@@ -13,7 +13,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.errors import GeometryError, HexscopeError, InputError, UsageError
 from hexscope.io.case import Box
-from hexscope.io.cases import open_images, open_instances, open_mask, read_cases
+from hexscope.io.cases import ROUNDED, open_images, open_instances, open_mask, read_cases
 
 SHAPE = (5, 7, 11)
 
@@ -215,6 +215,17 @@ def test_a_file_that_knows_its_spacing_keeps_it(folder: Path, oblique_grid: Grid
     assert image.grid.same_as(oblique_grid) and np.allclose(image.grid.spacing_mm or (), (3.0, 0.7, 0.5))
     mask = open_mask(read.cases[0], read, on=image)
     assert mask.grid.same_as(image.grid) and isinstance(mask, Mask)
+
+
+def test_a_mask_that_is_off_by_rounding_takes_the_images_grid(folder: Path, oblique_grid: Grid) -> None:
+    read = read_cases(table(folder, "case,image,mask\none,a.nii.gz,ma.nii.gz\n"))
+    moved = np.array(oblique_grid.affine)
+    for shift, taken in ((0.01, True), (0.1, False)):
+        moved[:3, 3] = np.array(oblique_grid.affine)[:3, 3] + [shift, 0, 0]
+        labels(folder / "ma.nii.gz", Grid(SHAPE, moved), {(1, 2, 3): 1})
+        mask = open_mask(read.cases[0], read, on=oblique_grid)
+        assert mask.grid.same_as(oblique_grid) is taken
+        assert any(step.startswith(ROUNDED) for step in mask.steps) is taken
 
 
 def test_instances(folder: Path) -> None:

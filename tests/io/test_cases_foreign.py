@@ -48,9 +48,10 @@ def test_decathlon(tmp_path: Path, oblique_grid: Grid) -> None:
     assert table.classes == {1: "Anterior", 2: "Posterior"}
     assert [c.case for c in table.cases] == ["h_001"] and "names no patients" in table.notes[0]
     assert table.refused[0].case == "h_002" and "not there" in table.refused[0].reason
-    mask = open_mask(table.cases[0], table)
-    assert mask.of("Posterior")[1, 2, 4]
-    assert [(label.value, label.name) for label in mask][-1] == (3, "label 3")  # unknown: the checks refuse it
+    with pytest.raises(InputError, match=r"values 3 that dataset.json does not name; it names 1 Anterior, 2 Posterior"):
+        open_mask(table.cases[0], table)
+    named = read_cases(tmp_path, classes={**table.classes, 3: "other"})
+    assert open_mask(named.cases[0], named).of("Posterior")[1, 2, 4]
 
 
 def test_decathlon_channels_in_one_file(tmp_path: Path, oblique_grid: Grid) -> None:
@@ -97,6 +98,9 @@ def test_nnunet_regions_overlap(tmp_path: Path, oblique_grid: Grid) -> None:
     assert table.classes == {1: "whole", 2: "core", 3: "enhancing"}
     mask = open_mask(table.cases[0], table)
     assert [int(mask.of(name).sum()) for name in ("whole", "core", "enhancing")] == [3, 2, 1]
+    raw(tmp_path, oblique_grid, background=0, whole=[1, 2], core=2)
+    with pytest.raises(InputError, match="values 3"):
+        open_mask((short := read_cases(tmp_path)).cases[0], short)
 
 
 def test_nnunet_with_a_channel_too_few(tmp_path: Path, oblique_grid: Grid) -> None:

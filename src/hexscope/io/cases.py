@@ -19,9 +19,16 @@ from hexscope.io.case_folders import read_class_folders, read_dataset, read_json
 from hexscope.io.reading import declared, read_image, read_mask
 
 __all__ = [
-    "WHOLE", "Box", "Case", "CaseTable", "Refusal", "Target", "open_images", "open_instances", "open_mask",
-    "read_cases",
+    "IGNORE", "ROUNDED", "WHOLE", "Box", "Case", "CaseTable", "Refusal", "Target", "open_images", "open_instances",
+    "open_mask", "read_cases",
 ]  # fmt: skip
+
+#: The name of pixels that nobody looked at.
+IGNORE = "ignore"
+#: How the step of a mask begins that took its image's grid over.
+ROUNDED = "the image's grid was taken, for"
+#: Grids whose corners lie closer than this part of a pixel differ by rounding.
+ROUNDING = 0.05
 
 Pixels = TypeVar("Pixels", Image, Mask)
 
@@ -110,10 +117,12 @@ def open_mask(case: Case, table: CaseTable, name: str = WHOLE, on: Image | Grid 
     """The structures outlined in a case, named by ``table``; those that overlap lie in layers of their own.
 
     name  which input's mask, of a table that has one an input; of any other table there is one
-    on    the image's grid: contours are drawn on it, and a mask whose file knows no place (PNG) takes it over.
-          A mask that lies elsewhere keeps its own grid: the caller compares
+    on    the image's grid: contours are drawn on it; a mask whose file knows no place (PNG), or whose place differs by
+          rounding only, takes it over (its steps say so). A mask that lies elsewhere keeps its own grid: the caller
+          compares
 
-    Labels of ``table.ignore`` stay in the array under the name "ignore". Raises InputError where the case has no mask.
+    Pixels of ``table.ignore`` are a label of their own, named "ignore". Raises InputError where the case has no mask,
+    or where it holds values that the table does not name.
     """
     if table.masks_by == "structure":
         parts = {key: _placed(read_mask(path, on=on), case, on) for key, path in case.masks.items()}
@@ -136,9 +145,20 @@ def _placed(mask: Mask, case: Case, on: Image | Grid | None) -> Mask:
     """A mask whose file knows neither place nor spacing lies where its image does, pixel by pixel."""
     grid = on.grid if isinstance(on, Image) else on
     silent = mask.grid.affine is None and mask.grid.spacing_mm is None
-    if grid is not None and silent and mask.grid.shape == grid.shape:
-        return replace(mask, grid=grid)
+    if grid is not None and mask.grid.shape == grid.shape and not mask.grid.same_as(grid):
+        if silent:
+            return replace(mask, grid=grid)
+        off = _offset_mm(mask.grid, grid)
+        if off is not None and off <= ROUNDING * min(grid.require_spacing("a comparison of grids")):
+            return replace(mask, grid=grid, steps=(*mask.steps, f"{ROUNDED} it lay {off:.2g} mm off"))
     return _calibrated(mask, case) if silent else mask
+
+
+def _offset_mm(a: Grid, b: Grid) -> float | None:
+    """How far the corners of two grids of one shape lie apart at most; None where that cannot be told."""
+    if a.affine is None or b.affine is None or a.same_frame(b) is False:
+        return None
+    return float(np.abs(a.corners_mm() - b.corners_mm()).max())
 
 
 def _stacked(case: Case, table: CaseTable, parts: Mapping[str, Mask]) -> Mask:
@@ -155,17 +175,31 @@ def _stacked(case: Case, table: CaseTable, parts: Mapping[str, Mask]) -> Mask:
 
 def _regions(mask: Mask, table: CaseTable) -> Mask:
     stored = mask.array
+    known = {value for values in table.regions.values() for value in values}
+    _require_known(mask, table, known)
     parts = {name: np.isin(stored, values) for name, values in table.regions.items()}
     if table.ignore is not None:
-        parts["ignore"] = stored == table.ignore
+        parts[IGNORE] = stored == table.ignore
     return Mask.from_parts(parts, mask.grid, steps=mask.steps, files=mask.files, name=mask.name)
 
 
 def _named(mask: Mask, table: CaseTable) -> Mask:
     """The same labels under the table's names; a table that gives none leaves the file's own."""
-    names = dict(table.classes)
-    if table.ignore is not None:
-        names[table.ignore] = "ignore"
-    if not names or len(mask.layers) > 1:
+    if len(mask.layers) > 1 or (not table.classes and table.ignore is None):
         return mask
+    names = dict(table.classes)
+    if names:
+        _require_known(mask, table, set(names))
+    if table.ignore is not None:
+        names[table.ignore] = IGNORE
     return Mask.from_array(mask.array, mask.grid, names, steps=mask.steps, files=mask.files, name=mask.name)
+
+
+def _require_known(mask: Mask, table: CaseTable, known: set[int]) -> None:
+    strange = sorted({int(v) for v in np.unique(mask.array)} - known - {0, table.ignore})
+    if strange:
+        names = ", ".join(f"{value} {name}" for value, name in table.classes.items())
+        raise InputError(
+            f"the mask {mask.name} holds values {', '.join(map(str, strange))} that {table.source.name} does not name; "
+            f"it names {names}. Mend the mask or name them"
+        )
