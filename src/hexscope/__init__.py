@@ -30,7 +30,7 @@ _HOME = {
     **dict.fromkeys(("Finding", "Findings", "Scores"), "hexscope.core.results"),
     **dict.fromkeys(("Transform", "Certificate"), "hexscope.core.transform"),
     "Grid": "hexscope.core.geometry",
-    "ModelCard": "hexscope.core.card",
+    "ModelCard": "hexscope.models.card",
     "Quantity": "hexscope.core.quantity",
     "Sphere": "hexscope.detect.threshold",
     **dict.fromkeys(
@@ -73,7 +73,7 @@ sys.modules[__name__].__class__ = _Package
 
 
 if TYPE_CHECKING:
-    from hexscope.core.card import ModelCard as ModelCard
+    from hexscope.models.card import ModelCard as ModelCard
     from hexscope.core.geometry import Grid as Grid
     from hexscope.core.image import Image as Image
     from hexscope.core.image import Mask as Mask
