@@ -153,8 +153,9 @@ def test_a_contract_is_kept(oblique_ct: Image, oblique_grid: Grid) -> None:
         prepare(silent, recipe(CT))
     taken = prepare(silent, recipe(Channel("image", "MR", Quantity.ARBITRARY)))
     assert "taken as MR" in taken.steps[0]
-    with pytest.raises(GeometryError, match="2 axes"):
-        prepare(oblique_ct, recipe(CT, dims=2))
+    plane = Image.from_array(np.zeros((7, 11), np.int16), modality="CT", quantity="HU")
+    with pytest.raises(GeometryError, match="3 axes"):
+        prepare(plane, recipe(CT))
     flat = Image.from_array(np.zeros((5, 7, 11), np.int16), modality="CT", quantity="HU")
     with pytest.raises(UncalibratedError, match="spacing"):
         prepare(flat, recipe(CT, spacing_mm=(1.0, 1.0, 1.0)))
@@ -174,5 +175,5 @@ def test_labels_from_another_grid_come_through_space(oblique_ct: Image) -> None:
 def test_turns_are_views() -> None:
     grid = Grid((5, 7, 11), np.array([[0, 0, -0.5, 9], [0, 0.7, 0, 1], [3.0, 0, 0, 2], [0, 0, 0, 1]]))
     array = np.zeros(grid.shape, np.uint8)
-    Turn.of(grid).array(array)[0, 0, 0] = 1
+    Turn.of(grid, 3).array(array)[0, 0, 0] = 1
     assert array[0, 0, 10] == 1

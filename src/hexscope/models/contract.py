@@ -43,7 +43,9 @@ def _fitting(image: Image, channel: Channel, dims: int, told: list[str]) -> Imag
     extra = [a for a in image.axes if a not in "zyxc"]
     if extra:
         raise GeometryError(f"{name} has axes {image.axes}; take one time point with frame(), or PATH@t=N")
-    if image.grid.ndim != dims:
+    if image.grid.ndim > dims:
+        told.append(f"{name} is a volume and was looked at slice by slice")
+    if image.grid.ndim < dims:
         raise GeometryError(f"the model looks at images of {dims} axes; {name} has {image.grid.ndim}")
     return image
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +20,10 @@ Floats = NDArray[np.float32]
 
 #: Percentiles, mean and deviation of an image are taken from about so many of its pixels, evenly spread.
 _SAMPLE = 1 << 20
+#: About so many probabilities are brought to full resolution at a time.
+_CHUNK = 4 << 20
 #: Label maps of up to so many values are averaged; with more (instances, parcels), the nearest pixel is taken.
 _SHARES = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What a network sees of one case.
-
-    array   (planes, *spatial) float32, normalised, not padded
-    grid    where its pixels lie
-    source  the grid of the reference image, on which the answer is given
-    steps   what was done and taken for granted
-    """
-
-    array: Floats
-    grid: Grid
-    source: Grid
-    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,9 +34,10 @@ class Turn:
     turned: tuple[int, ...]
 
     @classmethod
-    def of(cls, grid: Grid) -> Turn:
-        """To the patient's axes (superior, posterior, left) for a placed volume; nothing for anything else."""
-        if grid.ndim == 3 and grid.affine is not None:
+    def of(cls, grid: Grid, dims: int) -> Turn:
+        """To the patient's axes (superior, posterior, left) for a placed volume that is looked at as one; nothing for
+        anything else: slices are looked at as they were acquired."""
+        if dims == 3 and grid.ndim == 3 and grid.affine is not None:
             return cls(*grid.patient_order())
         return cls(tuple(range(grid.ndim)), ())
 
@@ -67,6 +54,24 @@ class Turn:
         return grid
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a network sees of one case.
+
+    array   (planes, *spatial) float32, normalised, not padded
+    grid    where its pixels lie
+    source  the grid of the reference image, on which the answer is given
+    turn    how the source was turned
+    steps   what was done and taken for granted
+    """
+
+    array: Floats
+    grid: Grid
+    source: Grid
+    turn: Turn
+    steps: tuple[str, ...] = ()
+
+
 # ---- there --------------------------------------------------------------------------------------------------
 
 
@@ -80,38 +85,39 @@ def prepare(images: Mapping[str, Image] | Image, recipe: Recipe) -> Prepared:
     given, told = require_inputs(images, recipe)
     reference = given[recipe.channels[0].name]
     source = reference.grid
-    turned = Turn.of(source).grid(source)
-    grid = _seen(turned, recipe)
-    planes = [_planes(given[c.name], c, source, grid) for c in recipe.channels]
+    turn = Turn.of(source, recipe.dims)
+    grid = _seen(turn.grid(source), recipe)
+    planes = [_planes(given[c.name], c, source, turn, grid) for c in recipe.channels]
     array = planes[0] if len(planes) == 1 else np.concatenate(planes)
-    return Prepared(array, grid, source, told)
+    return Prepared(array, grid, source, turn, told)
 
 
 def _seen(turned: Grid, recipe: Recipe) -> Grid:
-    """The grid that the network looks at."""
+    """The grid that the network looks at; where it is flat and the image a volume, that of each slice."""
+    alone = turned.ndim - recipe.dims
     if recipe.spacing_mm is not None:
-        turned.require_spacing("a model trained at a spacing")
-        return turned.with_spacing(recipe.spacing_mm)
+        old = turned.require_spacing("a model trained at a spacing")
+        return turned.with_spacing((*old[:alone], *recipe.spacing_mm))
     if recipe.frame is not None:
-        scale = min(f / n for f, n in zip(recipe.frame, turned.shape, strict=True))
-        fitted = [min(f, max(1, round(n * scale))) for f, n in zip(recipe.frame, turned.shape, strict=True)]
-        return turned.with_shape(fitted)
+        sides = turned.shape[alone:]
+        scale = min(f / n for f, n in zip(recipe.frame, sides, strict=True))
+        fitted = [min(f, max(1, round(n * scale))) for f, n in zip(recipe.frame, sides, strict=True)]
+        return turned.with_shape((*turned.shape[:alone], *fitted))
     return turned
 
 
-def _planes(image: Image, channel: Channel, source: Grid, grid: Grid) -> Floats:
+def _planes(image: Image, channel: Channel, source: Grid, turn: Turn, grid: Grid) -> Floats:
     """(planes, *spatial) of one channel on ``grid``, normalised."""
     on_it = image.grid.same_as(source)
     array = image.array if on_it else _brought(image, grid)
     array = np.moveaxis(array, -1, 0) if "c" in image.axes else array[None]
     if on_it:
-        array = _rescaled(array, source, grid)
+        array = _rescaled(array, source, turn, grid)
     return normalise(array.astype(np.float32, copy=not on_it), channel.normalise)
 
 
-def _rescaled(array: NDArray[Any], source: Grid, grid: Grid) -> Floats:
+def _rescaled(array: NDArray[Any], source: Grid, turn: Turn, grid: Grid) -> Floats:
     """``array`` (planes, *file order) on the grid that the network looks at."""
-    turn = Turn.of(source)
     return rescaled(turn.array(array), taps_between(turn.grid(source), grid))
 
 
@@ -163,7 +169,7 @@ def prepare_labels(mask: Mask, prepared: Prepared) -> NDArray[np.uint16]:
     best = np.zeros(prepared.grid.shape, np.float32)
     out = np.zeros(prepared.grid.shape, np.uint16)
     for value in values:
-        share = _rescaled((labels == value).astype(np.float32)[None], prepared.source, prepared.grid)[0]
+        share = _rescaled((labels == value).astype(np.float32)[None], prepared.source, prepared.turn, prepared.grid)[0]
         larger = share > best
         best[larger] = share[larger]
         out[larger] = value
@@ -172,9 +178,9 @@ def prepare_labels(mask: Mask, prepared: Prepared) -> NDArray[np.uint16]:
 
 def nearest_labels(labels: NDArray[Any], prepared: Prepared) -> NDArray[np.uint16]:
     """A label array in the file's order at the nearest pixels: for instance maps, where shares mean little."""
-    turn = Turn.of(prepared.source)
-    out = turn.array(labels)
-    for axis, taps in enumerate(taps_between(turn.grid(prepared.source), prepared.grid, smooth=False)):
+    out = prepared.turn.array(labels)
+    turned = prepared.turn.grid(prepared.source)
+    for axis, taps in enumerate(taps_between(turned, prepared.grid, smooth=False)):
         index = taps.index[np.arange(len(taps.index)), taps.weight.argmax(axis=1)]
         out = np.take(out, index, axis=axis)
     return np.ascontiguousarray(out, dtype=np.uint16)
@@ -200,8 +206,31 @@ def padded(array: Floats, least: Sequence[int], multiple: Sequence[int]) -> tupl
 
 def restore(probabilities: NDArray[Any], prepared: Prepared) -> Floats:
     """``probabilities`` (planes, *spatial) on the grid of the reference, in the order of its file, interpolated."""
-    turn = Turn.of(prepared.source)
-    turned = rescaled(probabilities, taps_between(prepared.grid, turn.grid(prepared.source), smooth=False))
     out = np.empty((len(probabilities), *prepared.source.shape), np.float32)
-    turn.array(out)[...] = turned
+    for where, part in restored(iter([probabilities]), prepared):
+        prepared.turn.array(out)[:, where] = part
     return out
+
+
+def restored(rows: Iterator[NDArray[Any]], prepared: Prepared) -> Iterator[tuple[slice, Floats]]:
+    """Slabs on the turned grid of the source: which of its rows, and their probabilities, interpolated."""
+    turned = prepared.turn.grid(prepared.source)
+    first, *inner = taps_between(prepared.grid, turned, smooth=False)
+    low, high = first.index.min(axis=1), first.index.max(axis=1) + 1
+    held: NDArray[Any] | None = None
+    begin = done = 0  # the row of the network's grid that ``held`` begins with; the rows of the source that are out
+    for part in rows:
+        held = part if held is None else np.concatenate([held, part], axis=1)
+        ready = int(np.searchsorted(high, begin + held.shape[1], side="right"))
+        step = max(1, _CHUNK // (len(part) * int(np.prod(turned.shape[1:]))))
+        while done < ready:
+            stop = min(done + step, ready)
+            a, b = int(low[done]) - begin, int(high[stop - 1]) - begin
+            out = first.part(done, stop, begin + a).along(held[:, a:b], 1)
+            for axis, taps in enumerate(inner, start=2):
+                out = taps.along(out, axis)
+            yield slice(done, stop), out
+            done = stop
+        if done < len(low):
+            drop = int(low[done]) - begin
+            held, begin = held[:, drop:], begin + drop

@@ -11,8 +11,8 @@ from hexscope.errors import FormatError, UsageError
 
 #: What the planes of the network's answer are: one logit a class, background first (exactly one holds); one logit a
 #: structure (they may overlap); or two logits, of belonging to an object and of how deep within it.
-Target = Literal["classes", "overlapping", "instances", "scores"]
-TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances", "scores")
+Target = Literal["classes", "overlapping", "instances"]
+TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances")
 
 T = TypeVar("T")
 
