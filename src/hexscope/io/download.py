@@ -25,8 +25,8 @@ def fetch(url: str, to: Path, *, checksum: str | None = None, progress: Progress
     """Bring ``url`` (https, http or file) to ``to``; returns its SHA-256.
 
     A file that is there already, and fits its checksum if there is one, is kept. What was interrupted lies in
-    ``to`` + ``.part`` and is gone on with where the server can. ``checksum`` is ``sha256:HEX`` or ``md5:HEX``; InputError where it does not fit
-    (the file is then thrown away), or where the server cannot be reached.
+    ``to`` + ``.part`` and is gone on with where the server can. ``checksum`` is ``sha256:HEX`` or ``md5:HEX``;
+    InputError where it does not fit (the file is then thrown away), or where the server cannot be reached.
     """
     if not to.is_file() or (checksum is not None and not _fits(to, checksum)):
         part = to.with_name(to.name + ".part")
