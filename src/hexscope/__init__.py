@@ -21,8 +21,9 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom",
-            "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+            "audit", "convert", "demo", "detect", "fuse", "guide", "import_model", "info", "measure", "models",
+            "open_study", "phantom", "predict", "quantify", "read", "read_mask", "read_transform", "register",
+            "resample", "save", "segment", "study",
         ),
         "hexscope.verbs",
     ),
@@ -73,7 +74,6 @@ sys.modules[__name__].__class__ = _Package
 
 
 if TYPE_CHECKING:
-    from hexscope.models.card import ModelCard as ModelCard
     from hexscope.core.geometry import Grid as Grid
     from hexscope.core.image import Image as Image
     from hexscope.core.image import Mask as Mask
@@ -86,4 +86,5 @@ if TYPE_CHECKING:
     from hexscope.core.transform import Transform as Transform
     from hexscope.detect.threshold import Sphere as Sphere
     from hexscope.errors import *  # noqa: F403
+    from hexscope.models.card import ModelCard as ModelCard
     from hexscope.verbs import *  # noqa: F403

@@ -12,8 +12,8 @@ PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
     "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert",
-    "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify", "read", "read_mask",
-    "read_transform", "register", "resample", "save", "segment", "study",
+    "demo", "detect", "fuse", "guide", "import_model", "info", "measure", "models", "open_study", "phantom",
+    "predict", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import jobs, looking, making
+from hexscope.cli import jobs, learning, looking, making
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -37,6 +37,7 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     _add_looking(command, t)
     _add_making(command, t)
     _add_tasks(command, t)
+    learning.add_commands(command, t)
     _add_jobs(command, t)
     return parser
 
@@ -60,6 +61,14 @@ def pattern(text: str) -> tuple[str, str]:
     if not (name and equals and kind):
         raise argparse.ArgumentTypeError(f"declare files as PATTERN=MODALITY[:QUANTITY] or PATTERN=mask; got {text!r}")
     return name, kind
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"write it as NAME=VALUE; got {text!r}")
+    return name, value
 
 
 def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
@@ -137,11 +146,23 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
 
 
 def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:
-    sub = command("segment", making.segment, "structures that need no trained model: body, lung, bone, tissue, fan")
-    _image(sub, t, "images", nargs="+")
+    sub = command(
+        "segment", making.segment, "structures, by a trained model or by rules: body, lung, bone, tissue, fan"
+    )
+    _image(sub, t, "images", nargs="*")
     _out(sub, t)
     _reading(sub, t)
     sub.add_argument("--what", type=names, metavar="A,B", help="body, lung, bone, tissue, fan")
+    sub.add_argument("--model", metavar="M", help=t("name of a model, or a model folder"))
+    sub.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        type=assignment,
+        metavar="NAME=PATH",
+        help=t("an input of a model that takes several"),
+    )
+    sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
     sub = command("detect", making.detect, "hot-lesion candidates on PET: where, how hot, how large")
     _image(sub, t, "images", nargs="+")
     _out(sub, t)

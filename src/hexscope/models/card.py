@@ -62,6 +62,12 @@ class ModelCard:
         """What it wants, one entry an input; the answer lies on the grid of the first."""
         return self.recipe.channels if self.recipe else (Channel("image", self.modality, self.quantity),)
 
+    @property
+    def outputs(self) -> int:
+        """Planes of its network's answer: see `hexscope.models.recipe.Target`."""
+        target = "classes" if self.recipe is None else self.recipe.target
+        return {"classes": len(self.classes) + 1, "overlapping": len(self.classes), "instances": 2}[target]
+
     def check(self, modality: str, quantity: Quantity) -> None:
         """Raise QuantityError unless an image of this kind is what the model was made for."""
         if modality != self.modality:

@@ -34,7 +34,7 @@ class Turn:
     turned: tuple[int, ...]
 
     @classmethod
-    def of(cls, grid: Grid, dims: int) -> Turn:
+    def of(cls, grid: Grid, dims: int = 3) -> Turn:
         """To the patient's axes (superior, posterior, left) for a placed volume that is looked at as one; nothing for
         anything else: slices are looked at as they were acquired."""
         if dims == 3 and grid.ndim == 3 and grid.affine is not None:

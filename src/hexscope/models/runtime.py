@@ -95,6 +95,16 @@ class Network:
             return plain
         return Engine("openvino", self._openvino(sample.shape))
 
+    def require_fit(self, planes: int, dims: int, outputs: int) -> None:
+        """FormatError unless the graph takes ``planes`` of ``dims`` axes and answers with ``outputs`` planes."""
+        for entries, wanted in ((self._session.get_inputs(), planes), (self._session.get_outputs(), outputs)):
+            shapes = [entry.shape for entry in entries]
+            if len(shapes) != 1 or len(shapes[0]) != dims + 2 or shapes[0][1] not in (wanted, None, "planes"):
+                raise FormatError(
+                    f"{self._weights} has {shapes} where its card says (1, {wanted}, and {dims} sides): the card is of "
+                    "another network"
+                )
+
     # ---- engines ----------------------------------------------------------------------------------------
 
     def _onnxruntime(self, array: Floats) -> Floats:
