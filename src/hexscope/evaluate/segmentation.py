@@ -56,21 +56,11 @@ def evaluate_model(
 ) -> Evaluation:
     """A segmentation model on the cases of ``table``, each by the same way as on the command line.
 
-    The table's structures meet the model's by name; where the table names none, by value. ``kinds`` as in
-    ``open_images``; what the model expects is not taken for granted. Raises UsageError where the table has no masks
-    or no structure in common with the model.
+    The table's structures meet the model's by name; where the table names none, by value (``fitted``). ``kinds`` as in
+    ``open_images``; what the model expects is not taken for granted.
     """
-    target: Target = table.require("instances" if _finds_objects(model.card) else "mask")
-    named = table if target == "instances" else _named_alike(table, model.card)
+    named = fitted(table, model.card)
     wanted = [channel.name for channel in model.card.inputs]
-    missing = [name for name in wanted if name not in table.inputs]
-    if missing and len(wanted) == len(table.inputs) == 1:
-        named = _renamed(named, wanted[0])
-    elif missing:
-        raise UsageError(
-            f"model {model.card.name} needs the inputs {', '.join(wanted)}; {table.source} has "
-            f"{', '.join(table.inputs)}. Rename its columns"
-        )
 
     def outline(images: Mapping[str, Image]) -> Answer:
         return _answer(model.predict({name: images[name] for name in wanted}))
@@ -159,8 +149,24 @@ def _answer(prediction: Prediction) -> Answer:
 # ---- names ------------------------------------------------------------------------------------------------
 
 
-def _finds_objects(card: ModelCard) -> bool:
-    return card.recipe is not None and card.recipe.target == "instances"
+def fitted(table: CaseTable, card: ModelCard) -> CaseTable:
+    """The table with inputs and structures under the model's names, and only the labels that the model is asked for.
+
+    Raises UsageError where it lacks an input, the kind of label, or every structure.
+    """
+    finds_objects = card.recipe is not None and card.recipe.target == "instances"
+    target = table.require("instances" if finds_objects else "mask")
+    wanted = [channel.name for channel in card.inputs]
+    if len(wanted) == len(table.inputs) == 1:
+        table = _renamed(table, wanted[0])
+    missing = [name for name in wanted if name not in table.inputs]
+    if missing:
+        raise UsageError(
+            f"model {card.name} needs the inputs {', '.join(wanted)}; {table.source} has {', '.join(table.inputs)}. "
+            "Rename its columns"
+        )
+    table = replace(table, targets=(target,))
+    return table if finds_objects else _named_alike(table, card)
 
 
 def _named_alike(table: CaseTable, card: ModelCard) -> CaseTable:

@@ -51,7 +51,7 @@ def _environment() -> Any:
 def significant(value: float, digits: int = 3) -> str:
     """``value`` with so many significant digits, never in powers of ten for readable sizes."""
     if value == 0 or not np.isfinite(value):
-        return str(value)
+        return f"{value:g}"
     places = max(digits - 1 - int(np.floor(np.log10(abs(value)))), 0)
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
