@@ -111,7 +111,9 @@ def _bca_levels(drawn: Floats, mean: float, sums: Floats, counts: Floats, confid
     bias = special.ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
     without = (sums.sum() - sums) / (counts.sum() - counts)
     away = without.mean() - without
-    skew = float((away**3).sum()) / (6 * float((away**2).sum()) ** 1.5)
+    away /= max(float(np.abs(away).max()), 1e-300)  # only its shape counts; tiny differences must not underflow
+    squares = float((away**2).sum())
+    skew = float((away**3).sum()) / (6 * squares**1.5) if squares else 0.0
     shifted = bias + ends
     # Beyond this the correction would turn the order of the ends around (few patients, one far away).
     slope = np.maximum(1 - skew * shifted, 0.2)
