@@ -21,11 +21,14 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "convert", "demo", "detect", "fuse", "guide", "import_model", "info", "measure", "models",
-            "open_study", "phantom", "predict", "quantify", "read", "read_mask", "read_transform", "register",
-            "resample", "save", "segment", "study",
+            "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom",
+            "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
         ),
         "hexscope.verbs",
+    ),
+    **dict.fromkeys(
+        ("compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict"),
+        "hexscope.model_verbs",
     ),
     **dict.fromkeys(("Image", "Mask", "Study"), "hexscope.core.image"),
     **dict.fromkeys(("Finding", "Findings", "Scores"), "hexscope.core.results"),
@@ -86,5 +89,6 @@ if TYPE_CHECKING:
     from hexscope.core.transform import Transform as Transform
     from hexscope.detect.threshold import Sphere as Sphere
     from hexscope.errors import *  # noqa: F403
+    from hexscope.model_verbs import *  # noqa: F403
     from hexscope.models.card import ModelCard as ModelCard
     from hexscope.verbs import *  # noqa: F403

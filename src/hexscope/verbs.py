@@ -26,15 +26,13 @@ if TYPE_CHECKING:
     from hexscope.core.results import Audited, Findings
     from hexscope.fuse import Fused
     from hexscope.io.series import Inventory
-    from hexscope.models.apply import Prediction
-    from hexscope.models.shelf import Model, Shelf
+    from hexscope.models.shelf import Model
     from hexscope.phantom import PhantomFiles
     from hexscope.study import StudyResult
 
 __all__ = [
-    "audit", "convert", "demo", "detect", "fuse", "guide", "import_model", "info", "measure", "models", "open_study",
-    "phantom", "predict", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment",
-    "study",
+    "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom", "quantify",
+    "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
 ]  # fmt: skip
 
 
@@ -165,28 +163,13 @@ def segment(image: Image, what: Sequence[str] | None = None, *, model: str | Pat
     if model is not None:
         if what is not None:
             raise UsageError("a model segments what it was trained for; leave what out")
+        from hexscope.model_verbs import predict
+
         return predict(image, model).mask
     from hexscope.segment import segment as run
 
     _require_modality(image)
     return run(_in_suv(image), what)
-
-
-def predict(images: Image | Mapping[str, Image], model: str | Path | Model) -> Prediction:
-    """The answer of a model on one case: its mask, how sure each pixel is, and the Dice to expect of it.
-
-    ``images`` is the image of the model's only input, or its images by input name. The mask lies on the grid of the
-    first input. Raises NoModelError for an unknown model, UsageError where inputs lack, QuantityError where an image is
-    not what its input asks for.
-    """
-    return open_model(model).predict(images)
-
-
-def open_model(model: str | Path | Model) -> Model:
-    """The model of that name or folder. NoModelError lists the known ones."""
-    from hexscope.models.shelf import Model, find_model
-
-    return model if isinstance(model, Model) else find_model(model)
 
 
 def detect(image: Image, **options: Any) -> Findings:
@@ -249,33 +232,6 @@ def fuse(
         aligned = base.grid.same_frame(over.grid)
         through = check(base, over) if aligned else register(base, over)
     return run(base, over, how=how, through=through, force=force, **look)
-
-
-# ---- models -------------------------------------------------------------------------------------------------
-
-
-def models() -> Shelf:
-    """The models that are found: shipped ones, then those in $HEXSCOPE_MODELS or the user's data folder.
-
-    ``.models`` are open models with their ``card``; ``.broken`` says what stood in the way of others.
-    """
-    from hexscope.models.shelf import shelf
-
-    return shelf()
-
-
-def models_matrix() -> list[dict[str, Any]]:
-    """Task by modality: what works, by which rule or model, on what it was measured, and the figures of models."""
-    from hexscope.models.matrix import matrix
-
-    return matrix(models().models)
-
-
-def import_model(folder: str | Path, out: str | Path) -> Model:
-    """Copy a model folder to ``out`` after looking at it: card, network and sizes. Nothing is left where it fails."""
-    from hexscope.models.shelf import import_model as run
-
-    return run(Path(folder), Path(out))
 
 
 # ---- whole jobs ---------------------------------------------------------------------------------------------

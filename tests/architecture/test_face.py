@@ -11,9 +11,10 @@ import hexscope as hx
 PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
-    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit", "convert",
-    "demo", "detect", "fuse", "guide", "import_model", "info", "measure", "models", "open_study", "phantom",
-    "predict", "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit",
+    "compare_plans", "convert", "data_get", "demo", "detect", "evaluate", "fuse", "guide", "import_model", "info",
+    "measure", "models", "open_study", "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform",
+    "register", "resample", "save", "segment", "study",
 ]  # fmt: skip
 
 

@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
-    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", "train", "evaluate", *TASKS},
-    "cli": {"verbs"},
+    "model_verbs": {"core", "io", "models", "train", "evaluate"},
+    "verbs": {"model_verbs", "core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
+    "cli": {"verbs", "model_verbs"},
     "__main__": {"cli"},
 }
 #: package -> the only rooms that may import it.

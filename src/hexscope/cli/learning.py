@@ -9,7 +9,8 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.verbs import models_matrix
+from hexscope.cli.making import kinds_by_input
+from hexscope.model_verbs import models_matrix, open_model, public_sets
 
 Command = argparse.ArgumentParser
 
@@ -20,6 +21,31 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
     sub.add_argument("folder", metavar="FOLDER", nargs="?", help=t("a model folder to bring in"))
     sub.add_argument("-o", "--out", metavar="DIR", help=t("where the model goes"))
     sub.add_argument("--matrix", action="store_true", help=t("task by modality: what works, on what it was measured"))
+    sub = command("plan", plan, "how a model was made, choice by choice with reasons; or what differs between two")
+    sub.add_argument("model", metavar="MODEL")
+    sub.add_argument("other", metavar="OTHER", nargs="?")
+    sub = command("evaluate", evaluate, "a model on labelled cases: every metric with its interval")
+    sub.add_argument("model", metavar="MODEL", help=t("name of a model, or a model folder"))
+    _cases(sub, t)
+    sub.add_argument("--per-case", action="store_true", help=t("also every case by itself"))
+    sub = command("data", data, "fetch a public set: checked, unpacked, with a table of cases; or list the sets")
+    sub.add_argument("action", choices=("get", "list"))
+    sub.add_argument("name", metavar="SET", nargs="?")
+    sub.add_argument("-o", "--out", metavar="DIR", help=t("a new folder for the set"))
+    sub.add_argument(
+        "--source", metavar="FOLDER|URL", help=t("a place that holds the same files, instead of the public one")
+    )
+
+
+def _cases(sub: Command, t: Callable[[str], str]) -> None:
+    sub.add_argument("table", metavar="CASES.csv", help=t("table of labelled cases: CSV, dataset.json, COCO, a folder"))
+    sub.add_argument(
+        "--as",
+        dest="kinds",
+        metavar="[INPUT=]MODALITY[:QUANTITY],…",
+        help=t("what images are that do not say, e.g. MR, or pet=PT:SUVbw,ct=CT:HU"),
+    )
+    sub.add_argument("--allow-missing", action="store_true", help=t("take cases of which an input is blank"))
 
 
 # ---- models -------------------------------------------------------------------------------------------------
@@ -73,3 +99,66 @@ def figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 def figure(value: Mapping[str, float]) -> str:
     return f"{value['mean']:.3g} ({value['low']:.3g} … {value['high']:.3g}) n={value['n']}"
+
+
+# ---- plans and measures -------------------------------------------------------------------------------------
+
+
+def plan(options: Namespace, console: Console) -> int:
+    if options.other is None:
+        made = hx.plan(options.model)
+        console.result(made.as_data(), made.lines())
+        return 0
+    rows = hx.compare_plans(options.model, options.other)
+    head = ("choice", "first", "second", "because")
+    lines = console.table(head, ([r["name"], r["a"], r["b"], ", ".join(r["because"])] for r in rows))
+    console.result(rows, lines if rows else [])
+    if not rows:
+        console.say("the two plans are alike")
+    return 0
+
+
+def evaluate(options: Namespace, console: Console) -> int:
+    model = open_model(options.model)
+    kinds = kinds_by_input(options.kinds, [channel.name for channel in model.card.inputs])
+    value = hx.evaluate(
+        model,
+        options.table,
+        kinds=kinds,
+        per_case=options.per_case,
+        allow_missing=options.allow_missing,
+        progress=console.counter("measuring cases"),
+    )
+    rows = [(k, figure(v)) for k, v in value.items() if isinstance(v, dict)]
+    lines = console.table(("metric", "mean (95 % interval)"), rows)
+    lines += _per_case(value.get("cases", []), console)
+    for failed in value.get("failed", []):
+        console.say("failed: {name}: {why}", name=failed["case"], why=failed["reason"])
+    console.result(value, [*lines, *value.get("notes", [])])
+    return 3 if value.get("failed") else 0
+
+
+def _per_case(cases: list[dict[str, Any]], console: Console) -> list[str]:
+    if not cases:
+        return []
+    keys = list(dict.fromkeys(key for case in cases for key in case))
+    return ["", *console.table(keys, ([_number(case.get(key)) for key in keys] for case in cases))]
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def data(options: Namespace, console: Console) -> int:
+    if options.action == "list":
+        rows = [entry.as_json() for entry in public_sets()]
+        keys = ("name", "title", "licence", "direct")
+        console.result(rows, console.table(("set", "title", "licence", "direct"), ([r[k] for k in keys] for r in rows)))
+        return 0
+    if options.name is None or options.out is None:
+        raise hx.UsageError("fetch a set with: hexscope data get SET -o DIR; hexscope data list names them")
+    got = hx.data_get(options.name, options.out, source=options.source, progress=console.counter)
+    value = got.as_json()
+    head = [f"{value['out']}: {len(value['files'])} files, {value['cases'] or 0} cases", value["licence"]]
+    console.result(value, [*head, *value["notes"]])
+    return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.verbs import open_model
+from hexscope.model_verbs import open_model
 
 #: What several images of one command are called in their output folder, by task.
 _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
