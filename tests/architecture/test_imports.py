@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
-    "train": {"core", "modality", "io", "models", "trust", "segment", "detect", "classify"},
+    "train": {"core", "modality", "io", "models", "trust", "evaluate", "segment", "detect", "classify"},
     "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
