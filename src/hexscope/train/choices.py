@@ -117,7 +117,7 @@ def patch(view: str, dims: int, seen: Sizes, spacing: Any) -> Choice:
 # ---- the network --------------------------------------------------------------------------------------------
 
 
-def stem(dims: int, spacing: Any, thinnest: float) -> Choice:
+def stem(dims: int, spacing: Any) -> Choice:
     """How many pixels of each axis the first layer joins."""
     steps = spacing or (1.0,) * dims
     value = tuple(1 if s > 2.0 * min(steps) else 2 for s in steps)
