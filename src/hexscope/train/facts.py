@@ -14,6 +14,7 @@ from scipy import ndimage
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.quantity import Quantity
+from hexscope.core.resample import resample
 from hexscope.errors import InputError
 from hexscope.io.case import WHOLE, Case, CaseTable
 from hexscope.io.cases import IGNORE, open_images, open_instances, open_mask
@@ -33,7 +34,11 @@ _SIDED = re.compile(r"(?<![a-z])(left|right|lt|rt|l|r|sin|dex|sinister|dexter)(?
 
 @dataclass(frozen=True)
 class ChannelFacts:
-    """One input: what it is, and its numbers over all cases (0.5 and 99.5 %, mean and deviation, one a plane)."""
+    """One input: what it is, and its numbers over all cases.
+
+    low, high  0.5 and 99.5 %; of numbers with a scale, those of the structures, widened by as much on either side
+    mean, std  between them, one a plane
+    """
 
     name: str
     modality: str
@@ -152,9 +157,12 @@ def measure(checked: Checked, train: Sequence[Case]) -> Facts:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
+    """One case: the first image's grid as the network sees it, the structures and the grid of their own."""
+
     grid: Grid
     images: Mapping[str, Image]
     parts: Mapping[str, NDArray[np.bool_]]
+    place: Grid
     sizes: NDArray[np.float64]
     overlapping: bool
 
@@ -179,13 +187,9 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
         mask = open_mask(case, table, reference, on=first)
         parts = {label.name: mask.of(label.name) for label in mask.labels if label.name != IGNORE}
     turned = Turn.of(mask.grid)
-    return _Seen(
-        turn.grid(first.grid), images, {k: turned.array(v) for k, v in parts.items()}, sizes, _overlap(mask, checked)
-    )
-
-
-def _overlap(mask: Mask, checked: Checked) -> bool:
-    return checked.target == "mask" and len(mask.layers) > 1
+    parts = {name: turned.array(part) for name, part in parts.items()}
+    overlapping = checked.target == "mask" and len(mask.layers) > 1
+    return _Seen(turn.grid(first.grid), images, parts, turned.grid(mask.grid), sizes, overlapping)
 
 
 def _target(checked: Checked, looked: Sequence[_Seen]) -> Target:
@@ -200,11 +204,31 @@ def _channel(name: str, looked: Sequence[_Seen]) -> ChannelFacts:
     planes = 3 if first.quantity is Quantity.RGB else 1
     samples = np.concatenate([_sample(image, planes) for image in images])
     low, high = (float(v) for v in np.percentile(samples, [0.5, 99.5]))
+    inside = [_inside(seen, name) for seen in looked if name in seen.images] if _has_scale(first.quantity) else []
+    held = np.concatenate(inside) if inside else np.zeros(0)
+    if len(held):
+        a, b = (float(v) for v in np.percentile(held, [0.5, 99.5]))
+        low, high = max(samples.min(), a - (b - a)), min(samples.max(), b + (b - a))
     clipped = np.clip(samples, low, high)
     std = np.maximum(clipped.std(axis=0), 1e-6)
     return ChannelFacts(
         name, first.modality, first.quantity.value, low, high, _tuple(clipped.mean(axis=0)), _tuple(std)
     )
+
+
+def _has_scale(quantity: Quantity) -> bool:
+    return quantity not in (Quantity.ARBITRARY, Quantity.RGB)
+
+
+def _inside(seen: _Seen, name: str) -> NDArray[np.float64]:
+    """A sample of the channel's numbers within the structures, where they lie on its grid or can be brought there."""
+    image = seen.images[name]
+    whole = np.logical_or.reduce(list(seen.parts.values()))
+    mask = Mask.from_array(whole, seen.place)
+    if not image.grid.same_as(seen.grid):
+        mask = resample(mask, image.grid)
+    values = image.array[mask.array > 0].ravel()
+    return values[:: max(1, len(values) // _SAMPLE)].astype(np.float64)
 
 
 def _sample(image: Image, planes: int) -> NDArray[np.float64]:
@@ -221,7 +245,7 @@ def _structure(name: str, looked: Sequence[_Seen]) -> Structure:
     if not held:
         return Structure(0.0, 0.0, (0.0,) * dims, 0.0)
     boxes = [ndimage.find_objects(seen.parts[name].astype(np.uint8))[0] for seen in held]
-    thick = [_thickness(seen.parts[name][box], seen.grid) for seen, box in zip(held, boxes, strict=True)]
+    thick = [_thickness(seen.parts[name][box], seen.place) for seen, box in zip(held, boxes, strict=True)]
     return Structure(
         share=float(np.median([seen.parts[name].mean() for seen in held])),
         thickness=float(np.median(thick)),
