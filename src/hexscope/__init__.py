@@ -27,7 +27,7 @@ _HOME = {
         "hexscope.verbs",
     ),
     **dict.fromkeys(
-        ("compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict"),
+        ("compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"),
         "hexscope.model_verbs",
     ),
     **dict.fromkeys(("Image", "Mask", "Study"), "hexscope.core.image"),

@@ -14,7 +14,7 @@ PUBLIC = [
     "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "audit",
     "compare_plans", "convert", "data_get", "demo", "detect", "evaluate", "fuse", "guide", "import_model", "info",
     "measure", "models", "open_study", "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform",
-    "register", "resample", "save", "segment", "study",
+    "register", "resample", "save", "segment", "study", "train",
 ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
-    "model_verbs": {"core", "io", "models", "train", "evaluate"},
+    "model_verbs": {"core", "io", "models", "train", "evaluate", "study"},
     "verbs": {"model_verbs", "core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
     "cli": {"verbs", "model_verbs"},
     "__main__": {"cli"},

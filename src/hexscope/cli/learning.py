@@ -9,7 +9,6 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.cli.making import kinds_by_input
 from hexscope.model_verbs import models_matrix, open_model, public_sets
 
 Command = argparse.ArgumentParser
@@ -21,6 +20,7 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
     sub.add_argument("folder", metavar="FOLDER", nargs="?", help=t("a model folder to bring in"))
     sub.add_argument("-o", "--out", metavar="DIR", help=t("where the model goes"))
     sub.add_argument("--matrix", action="store_true", help=t("task by modality: what works, on what it was measured"))
+    _add_train(command("train", train, "make a model from labelled cases, with its plan, card and report"), t)
     sub = command("plan", plan, "how a model was made, choice by choice with reasons; or what differs between two")
     sub.add_argument("model", metavar="MODEL")
     sub.add_argument("other", metavar="OTHER", nargs="?")
@@ -35,6 +35,51 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
     sub.add_argument(
         "--source", metavar="FOLDER|URL", help=t("a place that holds the same files, instead of the public one")
     )
+
+
+def _add_train(sub: Command, t: Callable[[str], str]) -> None:
+    sub.add_argument("task", choices=("segment",))
+    _cases(sub, t)
+    sub.add_argument("--name", required=True, help=t("what the model is called"))
+    sub.add_argument("-o", "--out", metavar="DIR", help=t("the model's folder; without it, your own shelf"))
+    sub.add_argument("--minutes", type=float, default=10.0, metavar="M", help=t("CPU minutes of training; 10"))
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--folds", type=int, metavar="K", help=t("measure every patient: K trainings more"))
+    sub.add_argument("--inputs", type=listed, metavar="A,B", help=t("columns that are channels, in this order"))
+    sub.add_argument("--classes", type=classes, metavar="VALUE=NAME,…", help=t("what label values mean, e.g. 1=head"))
+    sub.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        type=assignment,
+        metavar="CHOICE=VALUE",
+        help=t("your own value for a choice of the plan"),
+    )
+    sub.add_argument("--resume", action="store_true", help=t("go on where an interrupted training stopped"))
+    sub.add_argument("--trained-on", default="", help=t("for the card: what the cases are"))
+    sub.add_argument("--licence", default="", help=t("for the card: the terms of the weights"))
+    sub.add_argument("--limits", default="", help=t("for the card: what it must not be used for"))
+
+
+def listed(text: str) -> list[str]:
+    """``a,b,c``."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def classes(text: str) -> dict[int, str]:
+    """``1=head,2=neck``."""
+    pairs = [assignment(part) for part in listed(text)]
+    if not all(value.isdecimal() for value, _ in pairs):
+        raise argparse.ArgumentTypeError(f"label values are whole numbers; got {text!r}")
+    return {int(value): name for value, name in pairs}
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"write it as NAME=VALUE; got {text!r}")
+    return name, value
 
 
 def _cases(sub: Command, t: Callable[[str], str]) -> None:
@@ -101,6 +146,69 @@ def figure(value: Mapping[str, float]) -> str:
     return f"{value['mean']:.3g} ({value['low']:.3g} … {value['high']:.3g}) n={value['n']}"
 
 
+# ---- training -----------------------------------------------------------------------------------------------
+
+#: What a stage of training is called on the screen.
+_STAGES = {
+    "check": "checking cases",
+    "prepare": "preparing cases",
+    "train": "training",
+    "measure": "measuring cases",
+}
+
+
+def train(options: Namespace, console: Console) -> int:
+    papers = {k: v for k in ("trained_on", "licence", "limits") if (v := getattr(options, k))}
+    made = hx.train(
+        options.task,
+        options.table,
+        name=options.name,
+        out=options.out,
+        inputs=options.inputs,
+        allow_missing=options.allow_missing,
+        kinds=options.kinds,
+        classes=options.classes,
+        minutes=options.minutes,
+        seed=options.seed,
+        folds=options.folds,
+        overrides=dict(options.overrides or ()),
+        resume=options.resume,
+        papers=papers,
+        progress=_Teller(console),
+    )
+    validation = made.validation.as_json()
+    value = {
+        "model": str(made.model),
+        "plan": made.plan.as_data(),
+        "validation": validation,
+        "cpu_s": round(made.cpu_s, 1),
+        "told": list(made.told),
+    }
+    for line in made.told:
+        console.say("note: {text}", text=line)
+    rows = [(k, figure(v)) for k, v in validation.items() if isinstance(v, dict)]
+    figures_of_it = console.table(("metric", "mean (95 % interval)"), rows)
+    console.result(value, [*made.plan.lines(), "", *figures_of_it, str(made.model)])
+    return 0
+
+
+class _Teller:
+    """A bar for each stage of a training; what the validation gives is told beside it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage = ""
+        self._count: Callable[[int, int], Any] = lambda done, total: None
+
+    def __call__(self, stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        if stage != self._stage:
+            self._stage, self._count = stage, self._console.counter(_STAGES.get(stage, stage))
+        self._count(done, total)
+        if set(figures) - {"loss"}:  # a look at the validation cases, not every step
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            self._console.say("{done} of {total}: {figures}", done=done, total=total, figures=shown)
+
+
 # ---- plans and measures -------------------------------------------------------------------------------------
 
 
@@ -120,11 +228,10 @@ def plan(options: Namespace, console: Console) -> int:
 
 def evaluate(options: Namespace, console: Console) -> int:
     model = open_model(options.model)
-    kinds = kinds_by_input(options.kinds, [channel.name for channel in model.card.inputs])
     value = hx.evaluate(
         model,
         options.table,
-        kinds=kinds,
+        kinds=options.kinds,
         per_case=options.per_case,
         allow_missing=options.allow_missing,
         progress=console.counter("measuring cases"),

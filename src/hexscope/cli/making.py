@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.model_verbs import open_model
+from hexscope.model_verbs import kinds_by_input, open_model
 
 #: What several images of one command are called in their output folder, by task.
 _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
@@ -188,19 +188,6 @@ def _model_cases(images: list[str], named: dict[str, str], first: str) -> list[s
     if named and (len(images) > 1 or (images and first in named)):
         raise hx.UsageError("--input names the images of one case; give one IMAGE at most, for the input left unnamed")
     return images or ([named[first]] if first in named else [])
-
-
-def kinds_by_input(text: str | None, inputs: Sequence[str]) -> dict[str, str]:
-    """``MR`` for every input, or ``pet=PT:SUVbw,ct=CT:HU`` for each: what images are that do not say."""
-    if text is None:
-        return {}
-    if "=" not in text:
-        return dict.fromkeys(inputs, text)
-    kinds = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    strange = [name for name in kinds if name not in inputs]
-    if strange:
-        raise hx.UsageError(f"--as names the inputs {', '.join(strange)}; there are {', '.join(inputs)}")
-    return kinds
 
 
 def _sizes(mask: hx.Mask) -> list[dict[str, Any]]:

@@ -63,14 +63,6 @@ def pattern(text: str) -> tuple[str, str]:
     return name, kind
 
 
-def assignment(text: str) -> tuple[str, str]:
-    """``NAME=VALUE``."""
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise argparse.ArgumentTypeError(f"write it as NAME=VALUE; got {text!r}")
-    return name, value
-
-
 def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: Any) -> None:
     sub.add_argument(
         name,
@@ -158,7 +150,7 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
         "--input",
         dest="inputs",
         action="append",
-        type=assignment,
+        type=learning.assignment,
         metavar="NAME=PATH",
         help=t("an input of a model that takes several"),
     )
