@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,12 @@ def write_model(folder: Path, channel: Channel, spacing_mm: tuple[float, ...] | 
     return folder
 
 
-def cost(*arguments: object) -> tuple[float, float]:
+def cost(*arguments: object, engine: str = "onnxruntime") -> tuple[float, float]:
     """CPU seconds and peak resident GB of one run of the command line."""
     words = [sys.executable, "-m", "hexscope", *(str(a) for a in arguments)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir()) / "hexscope-pyc"))
+    environment["HEXSCOPE_ENGINE"] = engine
     process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
@@ -143,10 +145,17 @@ def large(folder: Path, size: Sequence[int]) -> None:
     del array
     how = Normalise(False, (-1000.0, 1000.0), (-100.0,), (400.0,))
     for name, spacing in (("at 1.5 mm", (1.5, 1.5, 1.5)), ("every voxel", None)):
-        model = write_model(folder / name.replace(" ", "-"), Channel("image", "CT", Quantity.HU, how), spacing, 128)
-        seconds, peak = cost("segment", scan, "--model", model, "-o", folder / "mask.nii.gz")
-        shape = "×".join(str(n) for n in size)
-        print(f"| CT {shape}, {name} | {seconds:.0f} | {peak:.2f} | {'under' if peak < 2.5 else 'OVER'} 2.5 GB |")
+        model = write_model(folder / name.replace(" ", "-"), Channel("image", "CT", Quantity.HU, how), spacing, 96)
+        for engine in ("onnxruntime", "openvino"):
+            if find_spec(engine) is None:
+                print(f"| {engine} | not installed |||")
+                continue
+            arguments = ("segment", scan, "--model", model, "-o", folder / "mask.nii.gz")
+            seconds, peak = cost(*arguments, engine=engine)
+            verdict = "under" if peak < 2.5 else "OVER"
+            print(
+                f"| CT {'×'.join(str(n) for n in size)}, {name}, {engine} | {seconds:.0f} | {peak:.2f} | {verdict} 2.5 GB |"
+            )
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from scipy import ndimage
 
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
+from hexscope.core.patches import tiles
 from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, NoModelError, UsageError
 from hexscope.models.apply import predict, squashed
 from hexscope.models.card import ModelCard
 from hexscope.models.recipe import Channel, Normalise
 from hexscope.models.runtime import Network, Timing
-from hexscope.models.tiling import regions_of, slabs
+from hexscope.models.tiling import slabs
 from tests.models.networks import PLAIN, card_for, threshold_network, write_network
 from tests.models.test_prepare import stored_differently
 
@@ -69,7 +70,7 @@ def test_the_answer_turns_with_the_file(
 def test_slabs_of_tiles_are_the_whole(shape: list[int], side: int, overlap: int) -> None:
     array = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
     tile = [side] * len(shape)
-    regions = regions_of(shape, tile, [overlap] * len(shape))
+    regions = list(tiles(shape, tile, [overlap] * len(shape)))
     rows = list(slabs(array, regions, lambda part: np.concatenate([part, part[:1] * 2])))
     whole = np.concatenate(rows, axis=1)
     assert np.allclose(whole, np.concatenate([array, array[:1] * 2]), atol=1e-5)

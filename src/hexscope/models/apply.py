@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.core.image import Image, Mask
+from hexscope.core.patches import tiles
 from hexscope.errors import NoModelError
 from hexscope.models.card import ModelCard
 from hexscope.models.contract import Inputs
@@ -20,7 +21,7 @@ from hexscope.models.decide import DECISIONS
 from hexscope.models.prepare import Prepared, padded, prepare, restored
 from hexscope.models.recipe import Recipe
 from hexscope.models.runtime import Network
-from hexscope.models.tiling import regions_of, slabs
+from hexscope.models.tiling import slabs
 
 Floats = NDArray[np.float32]
 
@@ -97,7 +98,7 @@ def probabilities(network: Network, prepared: Prepared, recipe: Recipe) -> tuple
     multiple = (*alone, *recipe.multiple)
     short = [m if n < t else 1 for n, t, m in zip(shape, tile, multiple, strict=True)]
     array, inside = padded(prepared.array, (1,) * len(shape), short)
-    regions = regions_of(array.shape[1:], tile, overlap)
+    regions = list(tiles(array.shape[1:], tile, overlap))
     lead = len(alone)
     sample = array[(slice(None), *regions[0])]
     engine = network.engine_for(

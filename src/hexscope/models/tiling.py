@@ -8,15 +8,12 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from hexscope.core.patches import tiles
 from hexscope.core.pixels import Region
 
 Floats = NDArray[np.float32]
 
-
-def regions_of(shape: Sequence[int], tile: Sequence[int], overlap: Sequence[int]) -> list[Region]:
-    """The tiles that cover ``shape``, those along the first axis last."""
-    return list(tiles(shape, tile, overlap))
+#: Rows of answers that are handed on at a time.
+_ROWS = 8
 
 
 def slabs(array: Floats, regions: Sequence[Region], run: Callable[[Floats], Floats]) -> Iterator[Floats]:
@@ -29,44 +26,41 @@ def slabs(array: Floats, regions: Sequence[Region], run: Callable[[Floats], Floa
     if len(regions) == 1:
         yield run(array)
         return
+    shares = [_shares(axis, n) for n, axis in zip(array.shape[1:], zip(*regions, strict=True), strict=True)]
     held: Floats | None = None
-    weight = np.zeros(0, np.float32)
     at = 0
     for start, row in groupby(regions, key=lambda region: region[0].start):
         if held is not None:
-            done = start - at
-            yield held[:, :done] / weight[:done]
-            held, weight = held[:, done:], weight[done:]
+            yield from _pieces(held[:, : start - at])
+            held[:, : at - start] = held[:, start - at :].copy()
+            held[:, at - start :] = 0
             at = start
         for region in row:
             part = run(np.ascontiguousarray(array[(slice(None), *region)]))
-            held, weight = _grown(held, weight, part, array.shape[2:])
-            inner = (slice(0, part.shape[1]), *region[1:])
-            fade = _fade(part.shape[1:])
-            part *= fade
-            held[(slice(None), *inner)] += part
-            weight[inner] += fade
+            for axis, (share, along) in enumerate(zip(shares, region, strict=True), start=1):
+                part *= share[along.start].reshape(-1, *[1] * (part.ndim - axis - 1))
+            if held is None:
+                held = np.zeros((*part.shape[:2], *array.shape[2:]), np.float32)
+            held[(slice(None), slice(None), *region[1:])] += part
     assert held is not None
-    yield held / weight
+    yield from _pieces(held)
 
 
-def _grown(held: Floats | None, weight: Floats, part: Floats, across: Sequence[int]) -> tuple[Floats, Floats]:
-    """``held`` and its weight with room for a row as deep as ``part``."""
-    depth = part.shape[1]
-    if held is not None and held.shape[1] >= depth:
-        return held, weight
-    more = np.zeros((len(part), depth, *across), np.float32)
-    weights = np.zeros((depth, *across), np.float32)
-    if held is not None:
-        more[:, : held.shape[1]] = held
-        weights[: len(weight)] = weight
-    return more, weights
+def _pieces(rows: Floats) -> Iterator[Floats]:
+    """``rows`` in copies of a few at a time, so that what is done with them needs little memory."""
+    for start in range(0, rows.shape[1], _ROWS):
+        yield rows[:, start : start + _ROWS].copy()
 
 
-def _fade(shape: Sequence[int]) -> Floats:
-    """A tent: 1 at the middle, near 0 at the border, never 0."""
-    out = np.ones((), np.float32)
-    for n in shape:
-        ramp = np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)).astype(np.float32)
-        out = np.multiply.outer(out, ramp / ramp.max())
-    return np.asarray(out, dtype=np.float32)
+def _shares(along: Sequence[slice], n: int) -> dict[int, Floats]:
+    """By start of a tile along one axis of ``n`` pixels: what its pixels count for. All tiles together count 1."""
+    whole = np.zeros(n, np.float64)
+    tents = {part.start: (part, _tent(part.stop - part.start)) for part in along}
+    for part, tent in tents.values():
+        whole[part] += tent
+    return {start: (tent / whole[part]).astype(np.float32) for start, (part, tent) in tents.items()}
+
+
+def _tent(n: int) -> NDArray[np.float64]:
+    """Highest at the middle, low at the ends, never 0."""
+    return np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)).astype(np.float64)
