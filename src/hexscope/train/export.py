@@ -34,11 +34,11 @@ def save_onnx(net: UNet, path: Path) -> None:
     atomic_write(path, lambda beside: onnx.save(model, str(beside)))
 
 
-def graph_of(net: UNet) -> Any:
-    """The ONNX model of ``net``."""
+def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
+    """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
     from onnx import TensorProto, helper
 
-    writer = _Writer()
+    writer = _Writer(stored)
     shape = net.shape
     parts: Any = net  # a list of modules tells nobody what is in it
     seen: list[str] = []
@@ -66,7 +66,8 @@ def graph_of(net: UNet) -> Any:
 class _Writer:
     """Collects nodes and weights; each method gives the name of what it added."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: type[np.floating[Any]]) -> None:
+        self.stored = stored
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
 
@@ -74,15 +75,17 @@ class _Writer:
         from onnx import helper
 
         name = name or f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **settings))
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **settings))
         return name
 
     def weight(self, array: Floats) -> str:
-        """An array, stored as fp16 and widened by a Cast that engines do once, when they open the graph."""
+        """An array; one stored as fp16 is widened by a Cast that engines do once, when they open the graph."""
         from onnx import TensorProto, numpy_helper
 
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=np.float16), name))
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=self.stored), name))
+        if self.stored is np.float32:
+            return name
         return self.node("Cast", [name], to=TensorProto.FLOAT)
 
     def stem(self, layer: Layer, factor: Sequence[int], planes: int) -> str:

@@ -92,7 +92,8 @@ def learn(
 ) -> Run:
     """Train to the end, from the last checkpoint in ``folder`` where there is one of this course.
 
-    look  called on the network `LOOKS` times on the way; what it gives makes the validation curve
+    look      called on the network `LOOKS` times on the way; what it gives makes the validation curve
+    progress  called with iterations done and to do, and after each look with the curve's newest row
     """
     steady_memory()
     with _together(course.device):
@@ -106,8 +107,9 @@ def learn(
             loss = step(run, model, course, examples)
             run.iteration += 1
             looked = run.iteration % max(1, run.total // LOOKS) == 0 or run.iteration == run.total
-            if looked and first and look is not None:
-                run.curve.append({"iteration": run.iteration, "loss": round(loss, 4), **look(run.net)})
+            if looked and first:
+                figures = look(run.net) if look is not None else {}
+                run.curve.append({"iteration": run.iteration, "loss": round(loss, 4), **figures})
             run.spent_s += _clock(course) - since
             if looked:
                 _hold_to_budget(run, course)
@@ -115,7 +117,7 @@ def learn(
                 _save(run, course, folder)
                 saved = time.monotonic()
             if first and progress is not None:
-                progress(run.iteration, run.total, {"loss": loss})
+                progress(run.iteration, run.total, run.curve[-1] if looked and run.curve else {})
     return run
 
 

@@ -22,7 +22,7 @@ from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.io.files import atomic_write
 from hexscope.models.card import ModelCard
 from hexscope.models.recipe import Recipe
-from hexscope.models.shelf import CARD, Model
+from hexscope.models.shelf import CARD, WEIGHTS, Model
 from hexscope.train.checks import Checked, check
 from hexscope.train.choices import DATA_RULES, RULES
 from hexscope.train.course import course_of, evidence, recipe_of
@@ -31,6 +31,7 @@ from hexscope.train.facts import Facts, measure
 from hexscope.train.look import Looker, few
 from hexscope.train.loop import Run, learn
 from hexscope.train.machine import Machine, seconds_per_iteration
+from hexscope.train.nets import UNet
 from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.pool import Example, Pool, example_of
 from hexscope.train.splits import Division, divisions
@@ -38,7 +39,7 @@ from hexscope.train.splits import Division, divisions
 #: ``progress(stage, done, total, figures)``: stages are "check", "prepare", "train", "measure".
 Progress = Callable[[str, int, int, Mapping[str, float]], object]
 
-_WEIGHTS = "weights.onnx"
+INT8, _WEIGHTS = WEIGHTS
 _SPLIT = "training/split.csv"
 _PER_CASE = "training/per_case.csv"
 #: The part of the validation cases in which the model's own estimate may be lower than the card's warning level.
@@ -81,6 +82,7 @@ class Order:
     seed       the same seed gives the same model on one machine
     folds      None: one division, the patients left out are measured. K: each patient is measured by one of K models
                that never saw him, then a last one learns from all and is the one given: K + 1 trainings
+    division   who is trained on and who is measured, instead of what the table or chance says
     kinds      "MODALITY" or "MODALITY:QUANTITY" by input, where files do not say
     overrides  value by choice of the plan, as text
     resume     go on from what a killed training left
@@ -90,6 +92,7 @@ class Order:
     minutes: float = 10.0
     seed: int = 0
     folds: int | None = None
+    division: Division | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     papers: Papers = field(default_factory=Papers)
@@ -121,10 +124,10 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     _require_free(out, order.resume)
     since = time.process_time()
     checked = check(table, task, kinds=order.kinds, progress=order.tell("check"))
-    parts = divisions(checked.table, folds=order.folds, seed=order.seed, sizes=checked.sizes)
+    parts = _divided(checked, order)
     if order.folds is None:
         made = _make(checked, parts[0], order, out)
-        result = _measure(made, checked, parts[0].validation, order)
+        made, result = _smaller(made, checked, parts[0], order)
         how = parts[0].how
     else:
         result = _cross_validated(checked, parts, order, out)
@@ -134,6 +137,19 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     _finish(made, result, how, out)
     told = (*(f"{r.case}: {r.reason}" for r in checked.refused), *checked.told, *made.told)
     return Trained(out, made.plan, result, time.process_time() - since, told)
+
+
+def _divided(checked: Checked, order: Order) -> tuple[Division, ...]:
+    if order.division is None:
+        return divisions(checked.table, folds=order.folds, seed=order.seed, sizes=checked.sizes)
+    cases = {case.case: case for case in checked.table.cases}
+    sides = (
+        [cases[c.case] for c in side if c.case in cases] for side in (order.division.train, order.division.validation)
+    )
+    train_on, measured = (tuple(side) for side in sides)
+    if {c.group for c in train_on} & {c.group for c in measured}:
+        raise RefusedError(f"the division ({order.division.how}) puts a patient on both sides")
+    return (Division(train_on, measured, order.division.how),)
 
 
 def _require_free(out: Path, resume: bool) -> None:
@@ -148,11 +164,13 @@ def _require_free(out: Path, resume: bool) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """A model that was trained and exported, and not yet measured."""
+    """A model that was trained and exported, and not yet measured, with what it was made from."""
 
     folder: Path
     card: ModelCard
     plan: Plan
+    net: UNet
+    learnt: Sequence[Example]
     told: tuple[str, ...]
 
 
@@ -178,11 +196,10 @@ def _make(checked: Checked, division: Division, order: Order, out: Path) -> Made
     save_onnx(run.net, out / _WEIGHTS)
     card = _card(order, facts, recipe, division, checked, run)
     _write_card(out, card)
-    shutil.rmtree(out / "training" / "cases", ignore_errors=True)
     told: tuple[str, ...] = ()
     if run.total < course.iterations:
         told = (f"the machine was slower than measured: {run.total} of {course.iterations} iterations were done",)
-    return Made(out, card, plan, told)
+    return Made(out, card, plan, run.net, learnt, told)
 
 
 def _pool(
@@ -236,6 +253,24 @@ def _measure(made: Made, checked: Checked, cases: Sequence[Case], order: Order) 
     return evaluate_model(Model.open(made.folder), table, seed=order.seed, progress=order.tell("measure"))
 
 
+def _smaller(made: Made, checked: Checked, division: Division, order: Order) -> tuple[Made, Evaluation]:
+    """Measure the model, then in whole numbers of 8 bits, and keep those where validation shows no loss."""
+    from hexscope.train.quantise import TOLERATED_LOSS, save_int8
+
+    plain = _measure(made, checked, division.validation, order)
+    assert made.card.recipe is not None
+    save_int8(made.net, made.learnt, made.card.recipe.tile, made.folder / INT8)
+    small = _measure(made, checked, division.validation, order)
+    name = "f1_50" if made.card.recipe.target == "instances" else "dice"
+    a, b = plain.metrics[name].mean, small.metrics[name].mean
+    kept = b >= a - TOLERATED_LOSS and len(small.failed) <= len(plain.failed)
+    if not kept:
+        (made.folder / INT8).unlink()
+    word = f"{'kept' if kept else 'left out'}: {name} {b:.4f}, and {a:.4f} without"
+    card = replace(made.card, training={**made.card.training, "int8": word})
+    return replace(made, card=card), small if kept else plain
+
+
 def _cross_validated(checked: Checked, parts: Sequence[Division], order: Order, out: Path) -> Evaluation:
     results: list[CaseResult] = []
     failed: list[Refusal] = []
@@ -251,8 +286,9 @@ def _finish(made: Made, result: Evaluation, how: str, out: Path) -> None:
     """The card with its figures, and the table of cases behind them."""
     metrics = {name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()}
     _write_card(out, replace(made.card, metrics=metrics, split=how, warn_below=_doubtful(result)))
-    rows = [case.as_json() for case in result.cases]
-    _write_rows(out / _PER_CASE, rows)
+    _write_rows(out / _PER_CASE, [case.as_json() for case in result.cases])
+    for cases in out.glob("training/**/cases"):
+        shutil.rmtree(cases, ignore_errors=True)
 
 
 def _doubtful(result: Evaluation) -> float | None:
