@@ -174,6 +174,13 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
     )
     sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
     sub.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        metavar="M",
+        help=t("use this model wherever its modality is; others are used where image and card say that they fit"),
+    )
+    sub.add_argument(
         "--as",
         dest="kinds",
         action="append",

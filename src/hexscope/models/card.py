@@ -35,6 +35,7 @@ class ModelCard:
     fingerprint   what the training data were like (counts, spacings, ranges), in plain figures
     recipe        how an image becomes what the network sees; None: a card without a network
     training      how it was made: seed, iterations, CPU seconds, version
+    anatomy       words for the part of the body it is made for; `study` uses it unasked only where the image says one
     warn_below    an expected Dice (see `hexscope.models.apply`) below this is told as a warning; None: never
     """
 
@@ -53,6 +54,7 @@ class ModelCard:
     recipe: Recipe | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     warn_below: float | None = None
+    anatomy: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self.values or tuple(range(1, len(self.classes) + 1)))
@@ -79,6 +81,8 @@ class ModelCard:
         out: dict[str, Any] = {key: getattr(self, key) for key in _WORDS}
         out |= {"quantity": self.quantity.value, "classes": list(self.classes), "values": list(self.values)}
         out |= {key: value for key in ("split", "warn_below") if (value := getattr(self, key)) not in ("", None)}
+        if self.anatomy:
+            out["anatomy"] = list(self.anatomy)
         out["metrics"] = {k: dict(zip(("mean", "low", "high", "n"), v, strict=True)) for k, v in self.metrics.items()}
         out |= {key: dict(value) for key in ("fingerprint", "training") if (value := getattr(self, key))}
         if self.recipe is not None:
@@ -119,6 +123,7 @@ class ModelCard:
             recipe=Recipe.from_data(data["recipe"]) if "recipe" in data else None,
             training=data.get("training", {}),
             warn_below=data.get("warn_below"),
+            anatomy=tuple(data.get("anatomy", ())),
         )
         card._require_sense()
         return card

@@ -53,6 +53,7 @@ class Papers:
     trained_on: str = ""
     licence: str = "not stated: the terms of the training data bind"
     limits: str = "research only; images of other devices, protocols or patients than those it was trained on"
+    anatomy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ def _card(order: Order, facts: Facts, recipe: Recipe, division: Division, checke
         trained_on=papers.trained_on or f"{facts.cases} cases of {facts.patients} patients of {where}",
         licence=papers.licence,
         limits=papers.limits,
+        anatomy=tuple(papers.anatomy),
         values=facts.values,
         split=division.how,
         fingerprint=facts.as_data(),
