@@ -5,8 +5,8 @@
 Each line is a recipe of ``recipes/``, some with other minutes or inputs. --train makes what is missing, in order of
 worth; it may be killed at any moment and goes on where it was. Each finished line is kept as a row of
 ``results/segmentation.jsonl`` (task, minutes, seed, commit, figures by case); without --train only the table of what
-is there is printed. Everything is measured by the exported model on patients it never saw, the intervals are bootstraps over
-patients. Set OMP_NUM_THREADS=1: CPU minutes are those of one core.
+is there is printed. Everything is measured by the exported model on patients it never saw; the intervals are bootstraps
+over patients. Set OMP_NUM_THREADS=1: CPU minutes are those of one core.
 """
 
 from __future__ import annotations

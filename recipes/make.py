@@ -3,7 +3,8 @@
     python recipes/make.py NAME… [--data FOLDER] [--work FOLDER] [--out FOLDER] [--resume]
 
 NAME is a file of this folder without its .toml, or "all". The whole training lands in WORK/NAME, and what ships (card,
-plan, weights) in OUT/NAME; --resume goes on with one that was cut off, or ships one that is done. ``hexscope data get SET`` fetches a set for those who do not have it.
+plan, weights) in OUT/NAME; --resume goes on with one that was cut off, or ships one that is done. ``hexscope data get
+SET`` fetches a set for those who do not have it.
 """
 
 from __future__ import annotations
