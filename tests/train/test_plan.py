@@ -101,7 +101,16 @@ def test_every_choice_has_a_reason_and_the_same_facts_give_the_same_plan() -> No
     assert plan == make_plan(RULES, dict(US))
 
 
-@pytest.mark.parametrize("facts", [MR, US, MR | {"spacing_mm": (3.0, 0.7, 0.5), "shape": [20.0, 190.0, 180.0]}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        MR,
+        US,
+        MR | {"spacing_mm": (3.0, 0.7, 0.5), "shape": [20.0, 190.0, 180.0]},
+        MR | {"spacing_mm": (5.0, 0.7, 0.7), "shape": [5.0, 11.0, 7.0]},
+        US | {"shape": [20.0, 3000.0], "thinnest": 1.0},
+    ],
+)
 def test_a_patch_fits_the_network(facts: dict[str, Any]) -> None:
     plan = make_plan(RULES, facts)
     for axis, side in enumerate(plan["patch"]):

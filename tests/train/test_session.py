@@ -133,6 +133,37 @@ def test_folds_measure_everybody_once(tmp_path: Path) -> None:
     assert "never saw" in Model.open(tmp_path / "model").card.split
 
 
+def overlapping(folder: Path) -> Path:
+    """Discs with a bar across (structures overlap); the bar was outlined in every other case only."""
+    from PIL import Image as Picture
+
+    rows = ["case,group,image,mask_disc,mask_bar"]
+    chance = np.random.default_rng(4)
+    y, x = np.mgrid[:64, :72]
+    for number in range(6):
+        cy, cx = chance.uniform(25, 40, 2)
+        disc = (y - cy) ** 2 + (x - cx) ** 2 < 15**2
+        bar = (abs(y - cy) < 4) & (abs(x - cx) < 26)
+        pixels = 60 + 60 * disc + 70 * bar + chance.normal(0, 10, disc.shape)
+        Picture.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"i{number}.png")
+        Picture.fromarray(disc.astype(np.uint8)).save(folder / f"disc{number}.png")
+        Picture.fromarray(bar.astype(np.uint8)).save(folder / f"bar{number}.png")
+        rows.append(f"c{number},p{number},i{number}.png,disc{number}.png,{f'bar{number}.png' if number % 2 else ''}")
+    (folder / "cases.csv").write_text("\n".join(rows) + "\n")
+    return folder / "cases.csv"
+
+
+def test_structures_that_overlap_and_were_not_outlined_everywhere(tmp_path: Path) -> None:
+    order = Order("both", overrides={**SMALL, "iterations": "80"}, kinds={"image": "US"})
+    result = train("segment", read_cases(overlapping(tmp_path)), tmp_path / "model", order)
+    model = Model.open(tmp_path / "model")
+    assert model.card.recipe is not None and model.card.recipe.target == "overlapping"
+    assert result.plan.facts["partly"] and set(model.card.classes) == {"disc", "bar"}
+    mask = hx.segment(hx.read(tmp_path / "i1.png"), model=model)
+    assert (mask.of("disc") & mask.of("bar")).sum() > 50
+    assert result.validation.metrics["dice"].mean > 0.7
+
+
 def pictures(folder: Path) -> Path:
     """Discs that touch, in colour, some marked by a grey image."""
     rows = ["case,group,image,instances"]

@@ -69,9 +69,8 @@ def _planes(mask: Mask, prepared: Prepared, classes: Mapping[int, str]) -> dict[
     """Where each structure lies on the pixels of ``prepared``."""
     if len(mask.layers) == 1:
         labels = prepare_labels(mask, prepared)
-        return {label.name: labels == label.value for label in mask.labels} | {
-            name: labels == -1 for name in classes.values() if name not in {label.name for label in mask.labels}
-        }
+        absent = {name: np.zeros(labels.shape, bool) for name in classes.values()}
+        return absent | {label.name: labels == label.value for label in mask.labels}
     out = {}
     for label in mask.labels:
         alone = Mask.from_array(mask.of(label.name), mask.grid)
