@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs clean
+.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs models clean
 
 setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
 
@@ -45,6 +45,9 @@ bench: setup-test  ## every benchmark; each prints its table
 readers: setup-test  ## every reader on every file that the packages ship: writes docs/readers.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check dcm2niix pydicom-data wsidicom-data
 	$(BIN)/python benchmarks/readers.py --write docs/readers.md
+
+models: setup-test  ## the models that ship, by their recipes: about two CPU hours, goes on where it was
+	OMP_NUM_THREADS=1 $(BIN)/python recipes/make.py all --resume
 
 docs: setup  ## regenerate the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
