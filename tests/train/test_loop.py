@@ -180,8 +180,10 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         from pathlib import Path
         from tests.train.test_loop import COURSE, examples, weights
         from hexscope.train.loop import learn
+        from hexscope.train.together import together
         rank = os.environ["RANK"]
-        run = learn(COURSE, examples(), Path({str(tmp_path)!r}))
+        with together("cpu"):
+            run = learn(COURSE, examples(), Path({str(tmp_path)!r}))
         trained = [p.detach().clone() for p in run.net.parameters()]
         torch.save(trained, Path({str(tmp_path)!r}) / f"weights{{rank}}.pt")
         """)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,24 @@ def test_objects_in_colour(tmp_path: Path) -> None:
     assert card.recipe is not None and card.recipe.target == "instances" and card.recipe.planes == 3
     assert result.plan["flips"] == (0, 1) and result.plan["view"] == "native"
     assert result.validation.metrics["f1_50"].mean > 0.5
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_model(tmp_path: Path) -> None:
+    """The command line through torch's own launcher: one folder, one plan, one model."""
+    table = volumes(tmp_path, 4)
+    settings = [f"--set={name}={value}" for name, value in (SMALL | {"iterations": "8"}).items()]
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "hexscope",
+        "train",
+        "segment",
+    ]
+    rest = [str(table), "--name", "ball", "-o", str(tmp_path / "model"), "--as", "MR", *settings]
+    subprocess.run([sys.executable, *command, *rest], check=True, capture_output=True, timeout=300)
+    card = Model.open(tmp_path / "model").card
+    assert card.training["iterations"] == 8 and card.metrics["dice"][3] == 1

@@ -143,6 +143,8 @@ def figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def figure(value: Mapping[str, float]) -> str:
+    if value["low"] is None:  # one patient: nothing can be said of others
+        return f"{value['mean']:.3g} n={value['n']}"
     return f"{value['mean']:.3g} ({value['low']:.3g} … {value['high']:.3g}) n={value['n']}"
 
 

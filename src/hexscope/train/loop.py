@@ -2,7 +2,7 @@
 
 All chance of an iteration comes from (seed, iteration, process), and the number of iterations is fixed before the
 first: so a training that was killed and goes on gives the weights of one that was not, bit for bit on one machine.
-With torchrun several processes share the work: each cuts its own patches, gradients are averaged.
+With torchrun (`hexscope.train.together`) each process cuts its own patches, and gradients are averaged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from hexscope.train import checkpoint
@@ -27,6 +25,7 @@ from hexscope.train.augment import Changes, matrices, moved, recoloured
 from hexscope.train.losses import LOSSES
 from hexscope.train.nets import NetShape, UNet
 from hexscope.train.pool import Cutter, Example
+from hexscope.train.together import averaging, rank, shared, size
 
 Progress = Callable[[int, int, Mapping[str, float]], object]
 Look = Callable[[nn.Module], Mapping[str, float]]
@@ -96,28 +95,27 @@ def learn(
     progress  called with iterations done and to do, and after each look with the curve's newest row
     """
     steady_memory()
-    with _together(course.device):
-        run = begin(course)
-        _go_on(run, course, folder)
-        model = _shared(run.net, course.device)
-        first = _rank() == 0
-        saved = time.monotonic()
-        while run.iteration < run.total:
-            since = _clock(course)
-            loss = step(run, model, course, examples)
-            run.iteration += 1
-            looked = run.iteration % max(1, run.total // LOOKS) == 0 or run.iteration == run.total
-            if looked and first:
-                figures = look(run.net) if look is not None else {}
-                run.curve.append({"iteration": run.iteration, "loss": round(loss, 4), **figures})
-            run.spent_s += _clock(course) - since
-            if looked:
-                _hold_to_budget(run, course)
-            if first and (looked or time.monotonic() - saved > _CHECKPOINT_S):
-                _save(run, course, folder)
-                saved = time.monotonic()
-            if first and progress is not None:
-                progress(run.iteration, run.total, run.curve[-1] if looked and run.curve else {})
+    run = begin(course)
+    _go_on(run, course, folder)
+    model = averaging(run.net, course.device)
+    first = rank() == 0
+    saved = time.monotonic()
+    while run.iteration < run.total:
+        since = _clock(course)
+        loss = step(run, model, course, examples)
+        run.iteration += 1
+        looked = run.iteration % max(1, run.total // LOOKS) == 0 or run.iteration == run.total
+        if looked and first:
+            figures = look(run.net) if look is not None else {}
+            run.curve.append({"iteration": run.iteration, "loss": round(loss, 4), **figures})
+        run.spent_s += _clock(course) - since
+        if looked:
+            _hold_to_budget(run, course)
+        if first and (looked or time.monotonic() - saved > _CHECKPOINT_S):
+            _save(run, course, folder)
+            saved = time.monotonic()
+        if first and progress is not None:
+            progress(run.iteration, run.total, run.curve[-1] if looked and run.curve else {})
     return run
 
 
@@ -130,7 +128,7 @@ def _hold_to_budget(run: Run, course: Course) -> None:
     """A run that would take far longer than it may (a machine busy with other work) is shortened, and says so."""
     each = run.spent_s / run.iteration
     slow = run.spent_s > _SETTLED_S and each * run.total > _TOLERATED * course.budget_s
-    if not slow or _size() > 1:
+    if not slow or size() > 1:
         return
     left = max(0.0, course.budget_s - run.spent_s)
     run.total = min(run.total, max(run.iteration + int(left / each), run.iteration + 1))
@@ -173,10 +171,10 @@ def pace(done: float) -> float:
 
 def draw(course: Course, examples: Sequence[Example], iteration: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """The batch of an iteration: image, target, how well it is known, and which planes were labelled."""
-    rank, size = _rank(), _size()
-    chance = _chance(course.seed, iteration, rank, 0)
+    chance = _chance(course.seed, iteration, rank(), 0)
     chosen = [
-        examples[i] for i in turns(course.seed, len(examples), (iteration * size + rank) * course.batch, course.batch)
+        examples[i]
+        for i in turns(course.seed, len(examples), (iteration * size() + rank()) * course.batch, course.batch)
     ]
     image, labels, shift, labelled = course.cutter.batch(chosen, chance)
     linear = matrices(course.changes, course.spacing, len(chosen), chance)
@@ -225,7 +223,7 @@ def _save(run: Run, course: Course, folder: Path) -> None:
 
 
 def _go_on(run: Run, course: Course, folder: Path) -> None:
-    state = checkpoint.load(folder, course.key)
+    state = shared(checkpoint.load(folder, course.key) if rank() == 0 else None)
     if state is None:
         return
     run.net.load_state_dict(state["net"])
@@ -248,33 +246,3 @@ def steady_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-
-
-@contextlib.contextmanager
-def _together(device: str) -> Any:
-    """Join the other processes where torchrun started several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
-        return
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        yield
-    finally:
-        dist.barrier()
-        dist.destroy_process_group()
-
-
-def _shared(net: UNet, device: str) -> nn.Module:
-    if not dist.is_available() or not dist.is_initialized():
-        return net
-    return nn.parallel.DistributedDataParallel(
-        net, device_ids=None if device == "cpu" else [torch.cuda.current_device()]
-    )
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def _size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

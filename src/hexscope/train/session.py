@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from hexscope.train.nets import UNet
 from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.pool import Example, Pool, example_of
 from hexscope.train.splits import Division, divisions
+from hexscope.train.together import rank, shared, together
 
 #: ``progress(stage, done, total, figures)``: stages are "check", "prepare", "train", "measure".
 Progress = Callable[[str, int, int, Mapping[str, float]], object]
@@ -121,7 +123,13 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     """
     if task != "segment":
         raise UsageError(f"training for {task!r} is not there yet; segment is")
-    out = Path(out)
+    device = Machine.here().device
+    with together(device), tempfile.TemporaryDirectory() as aside:
+        # each process does all of it, for the sake of plainness; what others than the first write is thrown away
+        return _train(task, table, Path(out) if rank() == 0 else Path(aside) / "model", order)
+
+
+def _train(task: str, table: CaseTable, out: Path, order: Order) -> Trained:
     _require_free(out, order.resume)
     since = time.process_time()
     checked = check(table, task, kinds=order.kinds, progress=order.tell("check"))
@@ -186,7 +194,7 @@ def _make(checked: Checked, division: Division, order: Order, out: Path) -> Made
     learnt = _pool(division.train, checked, recipe, order, out if sketch["storage"] == "files" else None)
     names = [example.name for example in learnt]
     trial = course_of(sketch, facts, order.seed, names, iterations=1000)
-    known["seconds_per_iteration"] = seconds_per_iteration(trial, learnt, machine)
+    known["seconds_per_iteration"] = shared(seconds_per_iteration(trial, learnt, machine))
     plan = make_plan(RULES, known, order.overrides)
     _write_json(out / PLAN, plan.as_data())
     _write_split(out, division)
