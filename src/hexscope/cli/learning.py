@@ -105,9 +105,9 @@ def models(options: Namespace, console: Console) -> int:
     for why in shelf.broken:
         console.say("failed: {name}: {why}", name="card.toml", why=why)
     cards = [{**model.card.as_data(), "folder": str(model.folder)} for model in shelf.models]
-    head = ("model", "task", "input", "classes", "metrics", "licence", "limits")
+    head = ("model", "task", "input", "classes", "measured", "licence", "limits")
     rows = (
-        [c["name"], c["task"], _inputs(c), ", ".join(c["classes"]), figures(c["metrics"]), c["licence"], c["limits"]]
+        [c["name"], c["task"], _inputs(c), ", ".join(c["classes"]), headline(c["metrics"]), c["licence"], c["limits"]]
         for c in cards
     )
     console.result(cards, console.table(head, rows))
@@ -119,15 +119,15 @@ def _import(options: Namespace, console: Console) -> int:
         raise hx.UsageError("bring a model in with: hexscope models import FOLDER -o DIR")
     model = hx.import_model(options.folder, options.out)
     card = {**model.card.as_data(), "folder": str(model.folder)}
-    console.result(card, [f"{card['name']}: {card['folder']}", figures(card["metrics"])])
+    console.result(card, [f"{card['name']}: {card['folder']}", headline(card["metrics"])])
     return 0
 
 
 def _matrix(console: Console) -> int:
     rows = models_matrix()
-    head = ("task", "modality", "by", "what", "metrics", "measured on")
+    head = ("task", "modality", "by", "what", "measured", "measured on")
     keys = ("task", "modality", "by", "what", "metrics", "measured_on")
-    lines = [[figures(row[k]) if k == "metrics" else row[k] for k in keys] for row in rows]
+    lines = [[headline(row[k]) if k == "metrics" else row[k] for k in keys] for row in rows]
     console.result(rows, console.table(head, lines))
     return 0
 
@@ -137,9 +137,14 @@ def _inputs(card: Mapping[str, Any]) -> str:
     return " + ".join(f"{c['modality']}:{c['quantity']}" for c in channels)
 
 
-def figures(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """``dice 0.91 (0.88 … 0.94) n=12`` for each metric."""
-    return "; ".join(f"{k} {figure(v)}" for k, v in metrics.items())
+#: The figure that stands for a model in a list, the first that it has.
+_HEADLINES = ("dice_where_present", "f1_50", "dice")
+
+
+def headline(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """``dice 0.91 (0.88 … 0.94) n=12``: one figure of a model; the JSON has all."""
+    name = next((name for name in (*_HEADLINES, *metrics) if name in metrics), None)
+    return "" if name is None else f"{name} {figure(metrics[name])}"
 
 
 def figure(value: Mapping[str, float]) -> str:

@@ -90,7 +90,7 @@ ZH = {
     "choice": "选择", "first": "第一个", "second": "第二个", "because": "原因", "metric": "指标",
     "mean (95 % interval)": "均值（95 % 区间）", "set": "数据集", "title": "标题", "direct": "可直接获取",
     "use this model wherever its modality is; others are used where image and card say that they fit": "凡模态相符即使用此模型；其他模型仅在图像与卡片表明适用时使用",
-    "model": "模型", "task": "任务", "input": "输入", "classes": "类别", "metrics": "指标", "licence": "许可", "limits": "使用限制",
+    "model": "模型", "task": "任务", "input": "输入", "classes": "类别", "measured": "测得", "licence": "许可", "limits": "使用限制",
     "by": "依据", "what": "对象", "measured on": "测量数据",
     "hot-lesion candidates on PET: where, how hot, how large": "PET 高摄取病灶候选：位置、强度、大小",
     "SUV of the fixed threshold": "固定阈值的 SUV",
