@@ -142,6 +142,17 @@ def test_numbers_per_image_do_not_depend_on_their_scale(oblique_grid: Grid) -> N
     assert abs(one.array.mean()) < 1e-3 and abs(one.array.std() - 1) < 1e-3
 
 
+def test_what_a_channel_does_not_cover_is_not_among_its_numbers(oblique_ct: Image) -> None:
+    """A small MR beside a CT that shows far more: it looks the same as beside a CT of its own size."""
+    grid = oblique_ct.grid
+    array = np.random.default_rng(5).normal(500, 90, grid.shape)
+    small = Image.from_array(array[1:4, 2:6, 3:9], grid.crop((1, 2, 3), (4, 6, 9)), modality="MR")
+    seen = prepare({"ct": oblique_ct, "mr": small}, recipe(CT, Channel("mr", "MR", Quantity.ARBITRARY)))
+    alone = prepare(small, recipe(Channel("mr", "MR", Quantity.ARBITRARY)))
+    covered = restore(seen.array, seen)[1, 1:4, 2:6, 3:9]
+    assert np.allclose(covered, restore(alone.array, alone)[0], atol=1e-4)
+
+
 def test_a_contract_is_kept(oblique_ct: Image, oblique_grid: Grid) -> None:
     bq = Image.from_array(np.ones(oblique_grid.shape), oblique_grid, modality="PT", quantity="Bq/ml", name="pet")
     with pytest.raises(QuantityError, match=r"SUVbw.*Bq/ml"):

@@ -108,12 +108,16 @@ def _seen(turned: Grid, recipe: Recipe) -> Grid:
 
 def _planes(image: Image, channel: Channel, source: Grid, turn: Turn, grid: Grid) -> Floats:
     """(planes, *spatial) of one channel on ``grid``, normalised."""
-    on_it = image.grid.same_as(source)
-    array = image.array if on_it else _brought(image, grid)
-    array = np.moveaxis(array, -1, 0) if "c" in image.axes else array[None]
-    if on_it:
-        array = _rescaled(array, source, turn, grid)
-    return normalise(array.astype(np.float32, copy=not on_it), channel.normalise)
+    own = _planes_first(image, image.array)
+    if image.grid.same_as(source):
+        planes = _rescaled(own, source, turn, grid)
+        return normalise(planes, channel.normalise, planes)
+    planes = _planes_first(image, _brought(image, grid)).astype(np.float32)
+    return normalise(planes, channel.normalise, own)  # what an image does not cover is not among its numbers
+
+
+def _planes_first(image: Image, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, -1, 0) if "c" in image.axes else array[None]
 
 
 def _rescaled(array: NDArray[Any], source: Grid, turn: Turn, grid: Grid) -> Floats:
@@ -133,13 +137,13 @@ def _brought(image: Image, grid: Grid) -> NDArray[Any]:
     return resample(image, grid).array
 
 
-def normalise(planes: Floats, how: Normalise) -> Floats:
-    """``planes`` (planes, *spatial), clipped and scaled in place."""
+def normalise(planes: Floats, how: Normalise, own: NDArray[Any]) -> Floats:
+    """``planes`` (planes, *spatial), clipped and scaled in place; figures per image are those of ``own``."""
     low, high = how.clip
     mean, std = how.mean, how.std
     if how.per_image:
-        flat = planes.reshape(len(planes), -1)
-        sample = flat[:, :: max(1, flat.shape[1] // _SAMPLE)]
+        flat = own.reshape(len(own), -1)
+        sample = flat[:, :: max(1, flat.shape[1] // _SAMPLE)].astype(np.float32)
         low, high = (float(v) for v in np.percentile(sample, how.clip))
         sample = np.clip(sample, low, high)
         mean = tuple(float(v) for v in sample.mean(axis=1, dtype=np.float64))
