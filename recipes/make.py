@@ -19,7 +19,7 @@ from typing import Any
 
 from hexscope.io.cases import read_cases
 from hexscope.models.card import ModelCard
-from hexscope.models.shelf import CARD, import_model
+from hexscope.models.shelf import CARD, WEIGHTS, import_model
 from hexscope.train.session import Order, Papers, Trained, train
 from hexscope.train.splits import every_fifth
 
@@ -82,10 +82,13 @@ def tell(stage: str, done: int, total: int, figures: Mapping[str, float]) -> Non
 
 
 def ship(made: Trained, out: Path) -> None:
-    """Put what ships in place of what shipped before."""
+    """Put what ships in place of what shipped before: where 8 bits were kept, those weights alone."""
     beside = out.with_name(f".{out.name}")
     shutil.rmtree(beside, ignore_errors=True)
     import_model(made.model, beside)
+    small, plain = (beside / name for name in WEIGHTS)
+    if small.is_file():
+        plain.unlink()
     shutil.rmtree(out, ignore_errors=True)
     beside.rename(out)
 

@@ -23,7 +23,8 @@ _GRAIN = {2: 32, 3: 8}
 _LEAST_THICKNESS = 5.0
 #: The coarsest features are at least so many pixels a side.
 _LEAST_SIDE = 4
-_WIDEST = 128
+#: Most channels of a level: with it the file of weights stays under 3 MB.
+_WIDEST = {2: 96, 3: 128}
 _LEVELS = {2: 5, 3: 3}
 #: Modalities in which a picture has no up: any turn and mirror image is as likely.
 _NO_UP = ("SM",)
@@ -166,10 +167,11 @@ def width(classes: Sequence[str]) -> Choice:
     return Choice(32, "fills the vector units of a processor; wider layers cost more than they gave", "24, 48")
 
 
-def widths(width: int, strides: tuple[Sizes, ...]) -> Choice:
+def widths(width: int, dims: int, strides: tuple[Sizes, ...]) -> Choice:
     """Channels by level."""
-    value = tuple(min(width * 2**level, max(_WIDEST, width)) for level in range(len(strides) + 1))
-    return Choice(value, f"doubled with each level up to {_WIDEST}: the file of weights stays small")
+    most = max(_WIDEST[dims], width)
+    value = tuple(min(width * 2**level, most) for level in range(len(strides) + 1))
+    return Choice(value, f"doubled with each level up to {most}: the file of weights stays small", "no bound")
 
 
 def head(classes: Sequence[str]) -> Choice:
