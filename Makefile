@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs kernels clean
+.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs kernels models clean
 
 setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
 
@@ -14,14 +14,14 @@ $(VENV)/.default: pyproject.toml
 
 setup-test: $(VENV)/.test
 
-$(VENV)/.test: $(VENV)/.default
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+$(VENV)/.test: $(VENV)/.default constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 
 setup-check: $(VENV)/.check
 
 $(VENV)/.check: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: setup  ## make the digital patient, study it, compare with the truth: open demo/report/report.html
@@ -45,6 +45,9 @@ bench: setup-test  ## every benchmark; each prints its table
 readers: setup-test  ## every reader on every file that the packages ship: writes docs/readers.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check dcm2niix pydicom-data wsidicom-data
 	$(BIN)/python benchmarks/readers.py --write docs/readers.md
+
+models: setup-test  ## the models that ship, by their recipes: about two CPU hours, goes on where it was
+	OMP_NUM_THREADS=1 $(BIN)/python recipes/make.py all --resume
 
 docs: setup  ## regenerate the pages that are made from the code
 	$(BIN)/python docs/make_pages.py

@@ -15,29 +15,11 @@ from pathlib import Path
 
 import hexscope as hx
 from hexscope.modality import ALL
+from hexscope.models.matrix import MEASURED
 
 DOCS = Path(__file__).parent
 TASKS = ("segment", "detect", "classify", "register", "fuse")
 MODALITIES = {"CT": "ct", "MR": "t1", "XR": "xray", "US": "us", "PT": "pet", "SM": "slide"}
-
-#: What stands behind a cell beyond the phantom: real files, and the command that gives the figure.
-MEASURED = {
-    ("segment", "CT"): "phantom, and real soft-tissue sarcoma CT (looked at); no real chest CT",
-    ("segment", "MR"): "phantom, and real sarcoma MR (looked at)",
-    ("segment", "PT"): "phantom, and one real whole-body PET (`benchmarks/acceptance.py`)",
-    ("segment", "US"): "phantom, and real breast and fetal stills (looked at)",
-    ("segment", "SM"): "phantom, and two real slides (`benchmarks/acceptance.py`)",
-    ("detect", "PT"): "phantom, 24 real sarcoma crops and one whole body (`benchmarks/acceptance.py`)",
-    ("register", "CT"): "phantom, and real CT against MR (`benchmarks/registration.py`)",
-    ("register", "MR"): "phantom, real MR against CT, and MR sequences among themselves (`benchmarks/registration.py`)",
-    ("register", "PT"): "phantom",
-    ("fuse", "CT"): "phantom, and real PET and MR on CT",
-    ("fuse", "MR"): "phantom, and real MR on CT",
-    ("fuse", "PT"): "phantom, and real PET on CT",
-    ("fuse", "XR"): "phantom, one picture on itself",
-    ("fuse", "US"): "phantom, one picture on itself",
-    ("fuse", "SM"): "phantom, a part of one slide on itself",
-}
 
 
 def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:

@@ -27,11 +27,15 @@ _HOME = {
         ),
         "hexscope.verbs",
     ),
+    **dict.fromkeys(
+        ("compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"),
+        "hexscope.model_verbs",
+    ),
     **dict.fromkeys(("Image", "Mask", "Study"), "hexscope.core.image"),
     **dict.fromkeys(("Finding", "Findings", "Scores"), "hexscope.core.results"),
     **dict.fromkeys(("Transform", "Certificate"), "hexscope.core.transform"),
     "Grid": "hexscope.core.geometry",
-    "ModelCard": "hexscope.core.card",
+    "ModelCard": "hexscope.models.card",
     "Quantity": "hexscope.core.quantity",
     "Sphere": "hexscope.detect.threshold",
     "View": "hexscope.fuse.planes",
@@ -75,7 +79,6 @@ sys.modules[__name__].__class__ = _Package
 
 
 if TYPE_CHECKING:
-    from hexscope.core.card import ModelCard as ModelCard
     from hexscope.core.geometry import Grid as Grid
     from hexscope.core.image import Image as Image
     from hexscope.core.image import Mask as Mask
@@ -88,4 +91,6 @@ if TYPE_CHECKING:
     from hexscope.core.transform import Transform as Transform
     from hexscope.detect.threshold import Sphere as Sphere
     from hexscope.errors import *  # noqa: F403
+    from hexscope.model_verbs import *  # noqa: F403
+    from hexscope.models.card import ModelCard as ModelCard
     from hexscope.verbs import *  # noqa: F403

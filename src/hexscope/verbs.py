@@ -13,9 +13,8 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.image import Study as StudySet
 from hexscope.core.quantity import Quantity
-from hexscope.core.resample import How
 from hexscope.core.transform import Transform
-from hexscope.errors import HexscopeError, NoModelError, QuantityError
+from hexscope.errors import HexscopeError, NoModelError, QuantityError, UsageError
 from hexscope.io.reading import Progress, inventory, read, read_image, read_mask
 from hexscope.io.writing import save
 from hexscope.modality import named, of_code
@@ -23,9 +22,11 @@ from hexscope.modality.base import Language
 
 if TYPE_CHECKING:
     from hexscope.core.measure import LabelMeasures
+    from hexscope.core.resample import How
     from hexscope.core.results import Audited, Findings
     from hexscope.fuse import Fused, View
     from hexscope.io.series import Inventory
+    from hexscope.models.shelf import Model
     from hexscope.phantom import PhantomFiles
     from hexscope.register.groupwise import Group
     from hexscope.study import StudyResult
@@ -152,12 +153,21 @@ def measure(mask: Mask, image: Image | None = None) -> tuple[LabelMeasures, ...]
 # ---- tasks --------------------------------------------------------------------------------------------------
 
 
-def segment(image: Image, what: Sequence[str] | None = None) -> Mask:
-    """Structures that need no trained model: body, lung, bone on CT; tissue on slides; the fan in ultrasound.
+def segment(image: Image, what: Sequence[str] | None = None, *, model: str | Path | Model | None = None) -> Mask:
+    """Structures of ``image`` as a Mask: by rules that need no trained model, or by ``model``.
 
-    ``what`` names some of them; without it, all that fit the modality. A PET is brought into SUVbw first, and its
-    steps say so. NoModelError where nothing fits.
+    Rules: body, lung and bone on CT; tissue on slides; the fan in ultrasound. ``what`` names some of them; without it,
+    all that fit the modality. A PET is brought into SUVbw first, and its steps say so. NoModelError where nothing fits.
+
+    ``model`` is a name, a model folder or an open model. It gets the image as it is, and QuantityError says where that
+    is not what it was made for. `predict` tells more: several inputs, uncertainty, the Dice to expect.
     """
+    if model is not None:
+        if what is not None:
+            raise UsageError("a model segments what it was trained for; leave what out")
+        from hexscope.model_verbs import predict
+
+        return predict(image, model).mask
     from hexscope.segment import segment as run
 
     _require_modality(image)

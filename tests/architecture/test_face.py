@@ -12,9 +12,10 @@ PUBLIC = [
     "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
     "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
     "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "View", "audit",
-    "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure", "open_study",
-    "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group", "register_table",
-    "resample", "save", "segment", "study", "turn",
+    "certify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate", "evaluate_fusion", "fuse", "guide",
+    "import_model", "info", "measure", "models", "open_study", "phantom", "plan", "predict", "quantify", "read",
+    "read_mask", "read_transform", "register", "register_group", "register_table", "resample", "save", "segment",
+    "study", "train", "turn",
 ]  # fmt: skip
 
 

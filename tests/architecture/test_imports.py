@@ -27,11 +27,13 @@ MAY_IMPORT = {
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
+    "train": {"core", "modality", "io", "models", "trust", "evaluate", "segment", "detect", "classify"},
     "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},
-    "study": {"core", "modality", "io", "trust", "models", "phantom", *TASKS},
-    "verbs": {"core", "modality", "io", "trust", "models", "phantom", "study", "evaluate", *TASKS},
-    "cli": {"verbs"},
+    "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
+    "model_verbs": {"core", "io", "models", "train", "evaluate", "study"},
+    "verbs": {"model_verbs", "core", "modality", "io", "trust", "models", "phantom", "study", "evaluate", *TASKS},
+    "cli": {"verbs", "model_verbs"},
     "__main__": {"cli"},
 }
 #: package -> the only rooms that may import it.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
-from hexscope.core.measure import PEAK_RADIUS_MM, diameter_mm, measure
+from hexscope.core.measure import PEAK_RADIUS_MM, circumference_mm, diameter_mm, measure
 from hexscope.errors import GeometryError, QuantityError, UncalibratedError, UsageError
 from tests.conftest import OBLIQUE
 
@@ -158,3 +158,31 @@ def test_measures_do_not_depend_on_how_the_array_lies(seed: int, axis: int, orde
         "centroid_lps_mm",
     ):
         assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-6), name
+
+
+@pytest.mark.parametrize(("a_mm", "b_mm", "angle"), [(40.0, 30.0, 0.3), (25.0, 24.0, 1.0), (45.0, 15.0, 2.0)])
+def test_circumference_of_an_ellipse(a_mm: float, b_mm: float, angle: float) -> None:
+    from scipy.special import ellipe
+
+    spacing = (0.7, 0.5)
+    y, x = np.mgrid[:150, :220] * np.array(spacing)[:, None, None]
+    u, v = (
+        (x - 54.1) * np.cos(angle) + (y - 51.7) * np.sin(angle),
+        (y - 51.7) * np.cos(angle) - (x - 54.1) * np.sin(angle),
+    )
+    inside = (u / a_mm) ** 2 + (v / b_mm) ** 2 <= 1
+    mask = Mask.from_array(inside.astype(np.uint8), Grid((150, 220), spacing_mm=spacing), {1: "head"})
+    true = 4 * a_mm * ellipe(1 - (b_mm / a_mm) ** 2)
+    assert circumference_mm(mask, "head") == pytest.approx(true, rel=1e-3)
+    (measured,) = measure(mask)
+    assert measured.circumference_mm == pytest.approx(true, rel=1e-3)
+
+
+def test_circumference_needs_a_plane_and_a_spacing(oblique_grid: Grid) -> None:
+    part = np.zeros((7, 11), np.uint8)
+    part[2:4, 3:8] = 1
+    with pytest.raises(UncalibratedError):
+        circumference_mm(Mask.from_array(part, Grid((7, 11), plane="unknown")), 1)
+    with pytest.raises(GeometryError, match="slice"):
+        circumference_mm(Mask.from_array(np.ones(oblique_grid.shape, np.uint8), oblique_grid), 1)
+    assert circumference_mm(Mask.from_array(part * 0, Grid((7, 11), spacing_mm=(1, 2)), {1: "head"}), 1) == 0.0

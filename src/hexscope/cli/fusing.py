@@ -1,11 +1,11 @@
-"""The commands fuse and evaluate fuse, and their arguments."""
+"""The command fuse and its arguments."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,6 @@ def add_fuse(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
     sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
 
 
-def add_evaluate(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
-    sub.add_argument("what", choices=("fuse",))
-    sub.add_argument("table", metavar="PAIRS.csv", help=t("columns case, a, b; of choice group, as_a, as_b, mask_a …"))
-    sub.add_argument("--how", default="detail", metavar="HOW")
-
-
 def fuse(options: Namespace, console: Console) -> int:
     a = hx.read(options.a, kind=options.as_a)
     b = hx.read_mask(options.b) if options.as_b == "mask" else hx.read(options.b, kind=options.as_b)
@@ -116,20 +110,3 @@ def _view(options: Namespace) -> hx.View | None:
 
 def _plane(text: str) -> str | tuple[float, ...]:
     return numbers(text) if "," in text else text
-
-
-def evaluate(options: Namespace, console: Console) -> int:
-    value = hx.evaluate_fusion(options.table, how=options.how)
-    for case, why in value["failed"].items():
-        console.say("failed: {name}: {why}", name=case, why=why)
-    copies = value["copies"]
-    metrics = [name for name in value if name not in ("copies", "failed")]
-    rows = [[m, _cell(value[m]), *(_cell(copy.get(m)) for copy in copies.values())] for m in metrics]
-    console.result(value, console.table(["metric", options.how, *copies], rows))
-    return 3 if value["failed"] else 0
-
-
-def _cell(score: Mapping[str, float] | None) -> str:
-    if score is None:
-        return ""
-    return f"{score['mean']:.3g} ({score['low']:.3g} … {score['high']:.3g}) n={score['n']}"

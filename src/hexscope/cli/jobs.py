@@ -17,6 +17,7 @@ def study(options: Namespace, console: Console) -> int:
         resume=options.resume,
         one_patient=options.one_patient,
         liver=None if options.liver is None else liver(options.liver),
+        models=options.models or (),
         kinds=dict(options.kinds or ()),
         listener=console,
         language=console.language,

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import hexscope as hx
 from hexscope.cli.console import Console
+from hexscope.model_verbs import kinds_by_input, open_model
 
 #: What several images of one command are called in their output folder, by task.
 _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
@@ -44,7 +43,7 @@ def quantify(options: Namespace, console: Console) -> int:
         "quantity": image.quantity.value,
         "min": float(array.min()),
         "max": float(array.max()),
-        "mean": float(array.mean(dtype=np.float64)),
+        "mean": float(array.mean(dtype="float64")),
         "ledger": ledger,
     }
     lines = [f"{image.quantity.value}: {value['min']:.5g} ... {value['max']:.5g}, mean {value['mean']:.5g}"]
@@ -70,16 +69,74 @@ def resample(options: Namespace, console: Console) -> int:
 
 
 def segment(options: Namespace, console: Console) -> int:
+    return _cases(options, console, "segment", _by_rule(options) if options.model is None else _by_model(options))
+
+
+def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
+    if options.inputs or options.uncertainty:
+        raise hx.UsageError("--input and --uncertainty go with a model: add --model NAME or FOLDER")
+
     def one(path: str, out: str) -> dict[str, Any]:
         image = _image(path, options)
         mask = hx.segment(image, options.what)
         hx.save(mask, out, source=image if out.lower().endswith(".dcm") else None)
-        labels = [m.as_json() for m in hx.measure(mask)]
-        rows = [{k: row.get(k) for k in ("value", "name", "volume_ml", "area_px")} for row in labels]
         warnings = [s.removeprefix("warning: ") for s in mask.steps if s.startswith("warning: ")]
-        return {"out": out, "labels": rows, "model": None, "warnings": warnings}
+        return {"out": out, "labels": _sizes(mask), "model": None, "warnings": warnings}
 
-    return _cases(options, console, "segment", one)
+    return one
+
+
+def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
+    if options.what is not None:
+        raise hx.UsageError("a model segments what it was trained for; leave --what out")
+    model = open_model(options.model)
+    wanted = [channel.name for channel in model.card.inputs]
+    named = dict(options.inputs or ())
+    first = next((name for name in wanted if name not in named), wanted[0])
+    options.images = _model_cases(options.images, named, first)
+    kinds = kinds_by_input(options.kind_of_image, wanted)
+    many = len(options.images) > 1
+
+    def one(path: str, out: str) -> dict[str, Any]:
+        images = {}
+        for name, file in {**named, first: path}.items():
+            images[name] = _image(file, Namespace(**{**vars(options), "kind_of_image": kinds.get(name)}))
+        made = hx.predict(images, model)
+        source = images[wanted[0]]
+        hx.save(made.mask, out, source=source if out.lower().endswith(".dcm") else None)
+        value = {"out": out, "labels": _sizes(made.mask), "model": model.card.name, "warnings": list(made.warnings)}
+        told = {"expected_dice": made.expected_dice, "engine": made.engine}
+        if not options.uncertainty:
+            return {**value, **told}
+        unsure = str(Path(options.uncertainty) / Path(out).name if many else options.uncertainty)
+        hx.save(made.uncertainty, unsure)
+        return {**value, **told, "uncertainty": unsure}
+
+    return one
+
+
+def _model_cases(images: list[str], named: dict[str, str], first: str) -> list[str]:
+    """The paths of the first input, one a case. Inputs that are named belong to one case."""
+    if named and (len(images) > 1 or (images and first in named)):
+        raise hx.UsageError("--input names the images of one case; give one IMAGE at most, for the input left unnamed")
+    return images or ([named[first]] if first in named else [])
+
+
+def _sizes(mask: hx.Mask) -> list[dict[str, Any]]:
+    """Value, name and size of every label; of a picture its diameter and circumference too."""
+    if mask.grid.ndim == 2:
+        keys = ("value", "name", "volume_ml", "area_px", "area_mm2", "diameter_mm", "circumference_mm")
+        return [{key: row.get(key) for key in keys} for row in (m.as_json() for m in hx.measure(mask))]
+    counts, volume = mask.counts(), mask.grid.voxel_volume_ml
+    return [
+        {
+            "value": label.value,
+            "name": label.name,
+            "volume_ml": None if volume is None else round(counts[label.value] * volume, 5),
+            "area_px": counts[label.value],
+        }
+        for label in mask
+    ]
 
 
 def detect(options: Namespace, console: Console) -> int:
@@ -111,6 +168,8 @@ def liver(text: str) -> hx.Mask | hx.Sphere:
 
 def _cases(options: Namespace, console: Console, task: str, one: Callable[[str, str], dict[str, Any]]) -> int:
     """One image gives one result and OUT is its file; several give a list and OUT is a folder."""
+    if not options.images:
+        raise hx.UsageError(f"{task} needs an IMAGE (or, with --model, every input by --input NAME=PATH)")
     if len(options.images) == 1:
         value = one(options.images[0], options.out)
         console.result(value, _summary(value, console))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import fusing, jobs, looking, making, registering
+from hexscope.cli import evaluating, fusing, jobs, learning, looking, making, registering
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -37,6 +37,7 @@ def build_parser(language: str) -> argparse.ArgumentParser:
     _add_looking(command, t)
     _add_making(command, t)
     _add_tasks(command, t)
+    learning.add_commands(command, t)
     _add_jobs(command, t)
     return parser
 
@@ -137,16 +138,28 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
     _image(sub, t, "b")
     _out(sub, t)
     fusing.add_fuse(sub, t)
-    sub = command("evaluate", fusing.evaluate, "score a way to fuse on a table of pairs, beside copies of its inputs")
-    fusing.add_evaluate(sub, t)
+    sub = command("evaluate", evaluating.evaluate, "a model on labelled cases, or a way to fuse on pairs, scored")
+    evaluating.add_evaluate(sub, t)
 
 
 def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:
-    sub = command("segment", making.segment, "structures that need no trained model: body, lung, bone, tissue, fan")
-    _image(sub, t, "images", nargs="+")
+    sub = command(
+        "segment", making.segment, "structures, by a trained model or by rules: body, lung, bone, tissue, fan"
+    )
+    _image(sub, t, "images", nargs="*")
     _out(sub, t)
     _reading(sub, t)
     sub.add_argument("--what", type=names, metavar="A,B", help="body, lung, bone, tissue, fan")
+    sub.add_argument("--model", metavar="M", help=t("name of a model, or a model folder"))
+    sub.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        type=learning.assignment,
+        metavar="NAME=PATH",
+        help=t("an input of a model that takes several"),
+    )
+    sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
     sub = command("detect", making.detect, "hot-lesion candidates on PET: where, how hot, how large")
     _image(sub, t, "images", nargs="+")
     _out(sub, t)
@@ -165,6 +178,13 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
         "--one-patient", action="store_true", help=t("all images are of one patient (files without names)")
     )
     sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+    sub.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        metavar="M",
+        help=t("use this model wherever its modality is; others are used where image and card say that they fit"),
+    )
     sub.add_argument(
         "--as",
         dest="kinds",

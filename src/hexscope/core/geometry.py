@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -265,6 +266,18 @@ class Grid:
         if self.affine is None or other.affine is None:
             return self.affine is other.affine and self.spacing_mm == other.spacing_mm
         return bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
+
+    def patient_order(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How to turn a placed volume so that its axes run (superior, posterior, left), by transposition and flips.
+
+        (order, turned): ``np.flip(np.transpose(array, order), turned)``; each patient axis takes the array axis that
+        runs most along it.
+        """
+        affine = self.require_affine("an order by the patient's axes")
+        world = affine[[2, 1, 0], :3] / np.linalg.norm(affine[:3, :3], axis=0)  # rows: S, P, L; columns: array axes
+        order = max(permutations(range(3)), key=lambda p: sum(abs(world[row, axis]) for row, axis in enumerate(p)))
+        turned = tuple(row for row, axis in enumerate(order) if world[row, axis] < 0)
+        return order, turned
 
     @property
     def is_sheared(self) -> bool:

@@ -35,6 +35,7 @@ class LabelMeasures:
     volume_ml     of a volume;  area_mm2  of a plane
     diameter_mm   the longest diameter in one axial slice (RECIST 1.1, doi:10.1016/j.ejca.2008.10.026);
                   of a plane, the longest in it. Between the outer sides of the end pixels
+    circumference_mm  of a plane: of the ellipse with the structure's area moments (a head in obstetric ultrasound)
     feret_mm      the longest diameter in space, through all slices
     mean, max, min, sd  of the image, in its quantity; sd over the population
     suv_peak      highest mean SUV in a sphere of 1 cm³ centred in the structure, see `peak`
@@ -48,6 +49,7 @@ class LabelMeasures:
     area_mm2: float | None = None
     diameter_mm: float | None = None
     diameter_px: float | None = None
+    circumference_mm: float | None = None
     feret_mm: float | None = None
     mean: float | None = None
     max: float | None = None
@@ -121,10 +123,11 @@ def _sizes(part: Part, box: tuple[slice, ...], grid: Grid) -> dict[str, Any]:
         out["diameter_px"] = _longest(part, np.eye(2))
     if grid.spacing_mm is None:
         return out
-    axes = _axes_mm(grid)
+    axes = axes_mm(grid)
     out["diameter_mm"] = _diameter(part, grid, axes)
     if grid.ndim == 2:
         out["area_mm2"] = count * float(np.sqrt(np.linalg.det(axes.T @ axes)))
+        out["circumference_mm"] = circumference_of(part, axes)
         return out
     volume = grid.voxel_volume_ml
     out["volume_ml"] = None if volume is None else count * volume
@@ -132,7 +135,7 @@ def _sizes(part: Part, box: tuple[slice, ...], grid: Grid) -> dict[str, Any]:
     return out
 
 
-def _axes_mm(grid: Grid) -> Array:
+def axes_mm(grid: Grid) -> Array:
     """A column a pixel axis: its step in mm, in world axes where there is an affine. Needs a spacing."""
     if grid.affine is not None:
         return grid.affine[:3, :-1]
@@ -152,7 +155,34 @@ def diameter_mm(mask: Mask, label: str | int) -> float:
     if not part.any():
         return 0.0
     box = ndimage.find_objects(part.astype(np.uint8))[0]
-    return _diameter(part[box], mask.grid, _axes_mm(mask.grid))
+    return _diameter(part[box], mask.grid, axes_mm(mask.grid))
+
+
+def circumference_mm(mask: Mask, label: str | int) -> float:
+    """Circumference of the ellipse that has the second moments of one structure of a plane; 0 where it is empty.
+
+    For outlines that are ellipses, as a head's in obstetric ultrasound. Raises UncalibratedError where the grid has no
+    spacing, GeometryError for a volume.
+    """
+    mask.grid.require_spacing(f"the circumference of {label} in mm")
+    if mask.grid.ndim != 2:
+        raise GeometryError("a circumference is measured in a plane; take one slice of the volume")
+    part = mask.of(label)
+    return circumference_of(part, axes_mm(mask.grid)) if part.any() else 0.0
+
+
+def circumference_of(part: Part, axes: Array) -> float:
+    """Circumference in mm of the ellipse with the moments of ``part``, a plane whose columns of ``axes`` are in mm.
+
+    Semi-axes are twice the deviations along the main axes; each pixel is a small square, not a point.
+
+    Length by Ramanujan's second formula (1914), whose error is below 1e-4 down to flat ellipses.
+    """
+    points = np.stack(np.nonzero(part)).astype(np.float64)
+    spread = axes @ (np.cov(points, bias=True) + np.eye(2) / 12) @ axes.T
+    a, b = 2 * np.sqrt(np.maximum(np.sort(np.linalg.eigvalsh(spread))[::-1][:2], 0))
+    h = ((a - b) / (a + b)) ** 2
+    return float(np.pi * (a + b) * (1 + 3 * h / (10 + np.sqrt(4 - 3 * h))))
 
 
 def _diameter(part: Part, grid: Grid, axes: Array) -> float:
@@ -222,7 +252,7 @@ def peak(values: NDArray[Any], part: Part, box: tuple[slice, ...], grid: Grid) -
     SUVpeak after Wahl et al. 2009, doi:10.2967/jnumed.108.057307. The sphere may reach beyond the structure;
     voxels that it cuts count by the part inside it; beyond the image nothing counts.
     """
-    kernel = _sphere(_axes_mm(grid), PEAK_RADIUS_MM)
+    kernel = _sphere(axes_mm(grid), PEAK_RADIUS_MM)
     reach = [n // 2 for n in kernel.shape]
     wide = tuple(
         slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in zip(box, reach, values.shape, strict=True)

@@ -1,1 +1,1 @@
-"""Evaluate: how good a result is, with its interval and its n."""
+"""Evaluate: how good a result is on cases never trained on, with its interval and its n, case by case."""

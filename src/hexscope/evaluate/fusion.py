@@ -21,6 +21,7 @@ from hexscope.fuse import FIELD, KEPT, LESION, Fused, body, field_scores, fuse, 
 from hexscope.io.reading import read_image, read_mask
 from hexscope.io.transforms import read_transform
 from hexscope.register import register
+from hexscope.trust.statistics import mean_interval
 
 Scores = dict[str, float]
 
@@ -34,7 +35,6 @@ _LEAST_BODY = 0.05
 _LEAST_SIDE = 84
 #: Edge of a lesion on PET, in parts of its maximum.
 _EDGE = 0.41
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -198,16 +198,5 @@ def _summary(cases: Mapping[str, Mapping[str, Scores]], row: str, groups: Mappin
     for name in names:
         found = {case: rows[row][name] for case, rows in cases.items() if np.isfinite(rows[row].get(name, np.nan))}
         if found:
-            out[name] = _mean_of(found, groups)
+            out[name] = mean_interval(list(found.values()), [groups[case] for case in found]).as_json()
     return out
-
-
-def _mean_of(values: Mapping[str, float], groups: Mapping[str, str]) -> Scores:
-    """The mean over cases, and its 95 % interval by drawing whole groups (bootstrap, fixed seed)."""
-    by_group: dict[str, list[float]] = {}
-    for case, value in values.items():
-        by_group.setdefault(groups[case], []).append(value)
-    sums, counts = (np.array([f(v) for v in by_group.values()], dtype=np.float64) for f in (sum, len))
-    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
-    return {"mean": float(np.mean(list(values.values()))), "low": float(low), "high": float(high), "n": len(values)}

@@ -14,7 +14,6 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.pixels import ArrayPixels, LazyPixels, check_whole
 from hexscope.core.quantity import Quantity
-from hexscope.core.resample import straightened
 from hexscope.errors import GeometryError, InputError
 from hexscope.io.dicom_geometry import Evening
 from hexscope.io.dicom_mosaic import Tile
@@ -72,6 +71,8 @@ class Recipe:
         """
         image = self.load() if evening is None else self._evened(evening)
         if image.grid.is_sheared:
+            from hexscope.core.resample import straightened
+
             image = straightened(image)
         kept = tuple(f for f in image.faults if f.kind.verdict != "refused" and f.code != "geometry.gantry_tilt")
         return replace(image, faults=(*kept, Fault("geometry.evened", "; ".join(image.steps))))

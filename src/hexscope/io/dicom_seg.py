@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from hexscope.core.faults import Fault
 from hexscope.core.geometry import Array, Grid
 from hexscope.core.image import Label, Mask
-from hexscope.core.resample import resample
 from hexscope.errors import GeometryError
 from hexscope.io.dicom_facts import header_facts
 from hexscope.io.dicom_frames import Frame, frames_of
@@ -105,6 +104,8 @@ class Segmentation:
         """The mask on another grid: frame by frame where the pixels coincide, else by nearest neighbour."""
         corners = self._corners_on(grid)
         if corners is None:
+            from hexscope.core.resample import resample
+
             return resample(self.load(), grid)
         return self._mask(grid, corners, f"read from {self.path_name} onto the grid of its image")
 

@@ -26,6 +26,14 @@ def iou(a: Part, b: Part) -> float:
     return 1.0 if union == 0 else int((a & b).sum()) / union
 
 
+def volume_error(truth: Part, found: Part) -> float | None:
+    """|size found − true size| / true size, of pixels and so of ml or mm². Both empty: 0; only the truth: None."""
+    wanted, got = int(truth.sum()), int(found.sum())
+    if wanted == 0:
+        return 0.0 if got == 0 else None
+    return abs(got - wanted) / wanted
+
+
 def dice_by_label(truth: Mask, found: Mask) -> dict[str, float]:
     """Dice of each label of ``truth``, by name; 0 for one that ``found`` lacks (1 if it is empty in both).
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -37,10 +36,7 @@ class View:
     def of(cls, image: Image, purpose: str) -> View:
         """Raises GeometryError where ``image`` is not one placed volume."""
         array = image.require_volume(purpose)
-        affine = image.grid.require_affine(purpose)
-        world = affine[[2, 1, 0], :3] / np.linalg.norm(affine[:3, :3], axis=0)  # rows: S, P, L; columns: array axes
-        order = max(permutations(range(3)), key=lambda p: sum(abs(world[row, axis]) for row, axis in enumerate(p)))
-        turned = tuple(row for row, axis in enumerate(order) if world[row, axis] < 0)
+        order, turned = image.grid.patient_order()
         grid = image.grid.permute(order)
         for axis in turned:
             grid = grid.flip(axis)

@@ -22,10 +22,11 @@ def write_outputs(case: Case, place: Workplace) -> Case:
     image = case.image
     if image is None:
         return case
-    masks = {
+    masks: dict[str, Mask | None] = {
         "structures": case.segmented,
         "candidates": None if case.findings is None else case.findings.mask,
     }
+    masks |= {f"model-{outlined.model}": outlined.mask for outlined in case.outlined}
     for what, mask in masks.items():
         if mask is not None and mask.labels:
             case = _write_mask(case, image, mask, what, place)

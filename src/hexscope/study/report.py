@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import defaultdict
-from importlib import resources
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hexscope.io.files import atomic_write
 from hexscope.modality import ALL
+from hexscope.study.pages import render_page
 from hexscope.study.result import StudyResult
 from hexscope.study.workplace import Workplace
 
@@ -36,21 +32,12 @@ def write_report(result: StudyResult, place: Workplace, language: str) -> None:
 
 def render(result: StudyResult, language: str) -> str:
     """The page as text; it refers to no other host, and only its links to written files need the folder."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    room = resources.files("hexscope.study") / "page"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["significant"] = significant
-    environment.filters["basename"] = lambda p: Path(p).name
-    template = environment.from_string((room / "report.html.j2").read_text(encoding="utf-8"))
     found = result.findings()
-    return template.render(
-        result=result,
-        language="zh" if language == "zh" else "en",
+    return render_page(
+        "report.html.j2",
+        language=language,
         title=_title(result),
-        css=Markup((room / "report.css").read_text(encoding="utf-8")),
+        result=result,
         words=_WORDS,
         tiles=_tiles(result),
         decisions=_decisions(result),
@@ -121,19 +108,6 @@ def _guides(result: StudyResult) -> list[tuple[str, Any, Any]]:
         for m in ALL
         if m.code in used
     ]
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """``value`` with so many significant digits, never in powers of ten for readable sizes."""
-    if value == 0 or not np.isfinite(value):
-        return str(value)
-    places = max(digits - 1 - int(np.floor(np.log10(abs(value)))), 0)
-    text = f"{value:.{places}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _plain(value: Any) -> Any:

@@ -64,6 +64,15 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class Outlined:
+    """What a model outlined, and the Dice that it expects of itself, by structure."""
+
+    model: str
+    mask: Mask
+    expected_dice: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
 class Case:
     """One series on its way through the study. Each stage gives a new one with more in it."""
 
@@ -78,6 +87,7 @@ class Case:
     drawn_on: str | None = None
     role: str = ""
     segmented: Mask | None = None
+    outlined: tuple[Outlined, ...] = ()
     findings: Findings | None = None
     measures: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -106,6 +116,8 @@ class Case:
         out["measures"] = [dict(m) for m in self.measures]
         out["outputs"] = dict(self.files)
         out["problems"] = list(self.problems)
+        if self.outlined:
+            out["models"] = [{"model": o.model, "expected_dice": dict(o.expected_dice)} for o in self.outlined]
         if self.findings is not None:
             out["method"] = self.findings.method
             out["warnings"] = list(self.findings.warnings)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from hexscope import __version__
 from hexscope.core.image import Image, Mask
 from hexscope.io.reading import Progress, inventory
 from hexscope.io.series import Inventory, Series
+from hexscope.models.shelf import shelf
 from hexscope.study.audit import Audit, audit_inventory
 from hexscope.study.join import Tell, join_pairs
+from hexscope.study.models import ask_models
 from hexscope.study.outputs import write_fused, write_outputs
 from hexscope.study.pictures import case_pictures, fused_pictures
 from hexscope.study.report import write_report
@@ -59,28 +60,35 @@ class _Clock:
         self._since = now
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What the user knows and the files do not say.
+
+    one_patient  join images that name no patient as if they were of one
+    kinds        what files are that do not say, by a pattern of their name: {"CT*": "CT:HU", "*mask*": "mask"}
+    liver        Sphere or Mask for the liver-based PET threshold
+    models       names of models to use wherever their modality is; others only where image and card say that they fit
+    """
+
+    one_patient: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    liver: Liver = None
+    models: Sequence[str] = ()
+
+
 def study(
-    folder: Path,
-    out: Path,
-    *,
-    resume: bool = False,
-    one_patient: bool = False,
-    liver: Liver = None,
-    kinds: Mapping[str, str] = MappingProxyType({}),
-    listener: Listener = NOBODY,
-    language: str = "en",
+    folder: Path, out: Path, *, resume: bool = False, listener: Listener = NOBODY, language: str = "en", **wishes: Any
 ) -> StudyResult:
     """Study ``folder`` into ``out``: sort, audit, true units, roles, register, fuse, segment, detect, measure, report.
 
     resume       use again what an interrupted run of the same files left
-    one_patient  join images that name no patient as if they were of one
-    kinds        what files are that do not say, by a pattern of their name: {"CT*": "CT:HU", "*mask*": "mask"}
-    liver        Sphere or Mask for the liver-based PET threshold
     listener     is told each stage
     language     the language that the report opens in; it holds both
+    wishes       see `Wishes`
 
     One bad file, series or step never stops the others: its fault or problem stands in the result.
     """
+    wish = Wishes(**wishes)
     clock = _Clock()
     tell = listener.say
     with Workplace(out, resume=resume) as place:
@@ -88,16 +96,16 @@ def study(
         found = inventory(folder, progress=listener.counter("reading headers"))
         clock.lap("sort")
         tell("auditing {n} series", n=len(found.series))
-        audit = audit_inventory(found, kinds=kinds)
+        audit = audit_inventory(found, kinds=wish.kinds)
         clock.lap("audit")
         tell("true units")
         cases = [in_working_quantity(c) for c in _cases(found, audit)]
         clock.lap("units")
         tell("choosing roles")
-        plan, cases = _with_roles(cases, one_patient)
+        plan, cases = _with_roles(cases, wish.one_patient)
         joined, cases = _joined(plan, cases, place, tell)
         clock.lap("register")
-        cases = _with_tasks(cases, liver, tell)
+        cases = ask_models(_with_tasks(cases, wish.liver, tell), shelf().models, wish.models)
         clock.lap("tasks")
         tell("writing the report")
         cases = [case_pictures(write_outputs(c, place)) for c in cases]

@@ -1,0 +1,69 @@
+"""Models in a study: each is used where image and card say that it fits, or where the user asks for it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hexscope.core.image import Image
+from hexscope.core.measure import measure
+from hexscope.errors import HexscopeError, NoModelError
+from hexscope.models.fit import misfit, takes
+from hexscope.models.shelf import Model
+from hexscope.study.result import Case, Outlined, problem
+
+
+def ask_models(cases: Sequence[Case], models: Sequence[Model], asked: Sequence[str]) -> list[Case]:
+    """What ``models`` find in the cases that they fit; one that is asked for by name is tried wherever its modality is.
+
+    A model that fails is told among the problems of its case. Raises NoModelError for an unknown name.
+    """
+    names = {m.card.name for m in models} | {m.folder.name for m in models}
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        raise NoModelError(f"no model is called {', '.join(unknown)}; known are: {', '.join(sorted(names)) or 'none'}")
+    out = list(cases)
+    for model in models:
+        wanted = bool({model.card.name, model.folder.name} & set(asked))
+        for at, case in enumerate(out):
+            images = None if case.image is None else _inputs(model, case.image, out)
+            if images is not None and case.image is not None and (wanted or misfit(model.card, case.image) is None):
+                out[at] = _answered(case, model, images)
+    return out
+
+
+def _inputs(model: Model, first: Image, cases: Sequence[Case]) -> Mapping[str, Image] | None:
+    """An image for every input: ``first``, and the only fitting one of the same frame of reference for each other."""
+    channels = model.card.inputs
+    if not takes(channels[0], first):
+        return None
+    images = {channels[0].name: first}
+    for channel in channels[1:]:
+        fitting = [c.image for c in cases if c.image is not None and takes(channel, c.image)]
+        here = [image for image in fitting if image.grid.same_frame(first.grid)]
+        if len(here) != 1:
+            return None
+        images[channel.name] = here[0]
+    return images
+
+
+def _answered(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
+    name = model.card.name
+    try:
+        made = model.predict(images)
+        rows = tuple({**m.as_json(), "model": name} for m in measure(made.mask, _values(case.image)))
+    except (HexscopeError, MemoryError) as error:
+        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+    told = tuple(f"model {name}: {warning}" for warning in made.warnings)
+    outlined = Outlined(name, made.mask, made.expected_dice)
+    return replace(
+        case,
+        outlined=(*case.outlined, outlined),
+        measures=(*case.measures, *rows),
+        problems=(*case.problems, *told),
+    )
+
+
+def _values(image: Image | None) -> Image | None:
+    """The image where its values can be measured: one number a pixel."""
+    return image if image is not None and len(image.axes) == image.grid.ndim else None

@@ -1,0 +1,132 @@
+"""A trained network as a plain ONNX graph: convolutions, transposed convolutions, additions and ReLU, nothing else.
+
+Batch normalisation is folded into the convolution before it; the space-to-depth stem and the convolution after it are
+one convolution of larger stride; a 1 x 1 convolution and its rearrangement are one transposed convolution. Such a graph
+runs in any engine and can be quantised. Weights are stored as fp16 and widened when a session opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hexscope.io.files import atomic_write
+from hexscope.train.nets import Grow, Layer, UNet
+
+Floats = NDArray[np.float32]
+
+_OPSET = 17
+_IR_VERSION = 8
+
+
+def save_onnx(net: UNet, path: Path) -> None:
+    """Write the graph of ``net``: input "image" (1, planes, *spatial), output "logits" (1, outputs, *spatial)."""
+    import onnx
+
+    model = graph_of(net)
+    onnx.checker.check_model(model)
+    atomic_write(path, lambda beside: onnx.save(model, str(beside)))
+
+
+def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
+    """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
+    from onnx import TensorProto, helper
+
+    writer = _Writer(stored)
+    shape = net.shape
+    parts: Any = net  # a list of modules tells nobody what is in it
+    seen: list[str] = []
+    y = "image"
+    for level, pair in enumerate(parts.down):
+        first, second = pair
+        y = writer.stem(first, shape.stem, shape.planes) if level == 0 else writer.layer(y, first)
+        y = writer.layer(y, second)
+        seen.append(y)
+    for level in reversed(range(len(parts.grow))):
+        y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
+        for layer in parts.up[level]:
+            y = writer.layer(y, layer)
+    y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
+    writer.convolution(writer.node("Relu", [y]), net.answer, "logits")
+    sides = [f"side{i}" for i in range(shape.dims)]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, shape.planes, *sides])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *sides])
+    graph = helper.make_graph(writer.nodes, "hexscope", [image], [logits], writer.weights)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="hexscope"
+    )
+
+
+class _Writer:
+    """Collects nodes and weights; each method gives the name of what it added."""
+
+    def __init__(self, stored: type[np.floating[Any]]) -> None:
+        self.stored = stored
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def node(self, kind: str, inputs: Sequence[str], name: str = "", **settings: Any) -> str:
+        from onnx import helper
+
+        name = name or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **settings))
+        return name
+
+    def weight(self, array: Floats) -> str:
+        """An array; one stored as fp16 is widened by a Cast that engines do once, when they open the graph."""
+        from onnx import TensorProto, numpy_helper
+
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=self.stored), name))
+        if self.stored is np.float32:
+            return name
+        return self.node("Cast", [name], to=TensorProto.FLOAT)
+
+    def stem(self, layer: Layer, factor: Sequence[int], planes: int) -> str:
+        """Space-to-depth and the convolution after it, as one: kernel and stride ``factor`` times as large."""
+        weight, bias = folded(layer)
+        dims, kernel = len(factor), weight.shape[2:]
+        wide = weight.reshape(len(weight), planes, *factor, *kernel)
+        order = [axis for i in range(dims) for axis in (2 + dims + i, 2 + i)]
+        sides = [k * f for k, f in zip(kernel, factor, strict=True)]
+        wide = wide.transpose(0, 1, *order).reshape(len(weight), planes, *sides)
+        pads = [f * (k // 2) for k, f in zip(kernel, factor, strict=True)]
+        names = ["image", self.weight(wide), self.weight(bias)]
+        return self.node("Relu", [self.node("Conv", names, strides=list(factor), pads=pads * 2)])
+
+    def layer(self, x: str, layer: Layer) -> str:
+        weight, bias = folded(layer)
+        strides, pads = list(layer.conv.stride), list(layer.conv.padding) * 2
+        names = [x, self.weight(weight), self.weight(bias)]
+        return self.node("Relu", [self.node("Conv", names, strides=strides, pads=pads)])
+
+    def convolution(self, x: str, conv: nn.Module, name: str = "") -> str:
+        weight, bias = _array(conv.weight), _array(conv.bias)
+        pads = [k // 2 for k in weight.shape[2:]] * 2
+        return self.node("Conv", [x, self.weight(weight), self.weight(bias)], name, pads=pads)
+
+    def grow(self, x: str, grow: Grow) -> str:
+        weight = _array(grow.shares.weight)
+        inputs = weight.shape[1]
+        outputs = len(weight) // int(np.prod(grow.factor))
+        wide = weight.reshape(-1, outputs, inputs).transpose(2, 1, 0).reshape(inputs, outputs, *grow.factor)
+        return self.node("ConvTranspose", [x, self.weight(wide)], strides=list(grow.factor))
+
+
+def folded(layer: Layer) -> tuple[Floats, Floats]:
+    """Weight and bias of the one convolution that does what ``layer`` does before its ReLU."""
+    norm = layer.norm
+    scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+    weight = _array(layer.conv.weight)
+    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), _array(norm.bias) - _array(norm.running_mean) * scale
+
+
+def _array(tensor: Any) -> Floats:
+    out: Floats = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    return out

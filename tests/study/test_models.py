@@ -1,0 +1,81 @@
+"""Models in a study: used where image and card say that they fit, or where they are asked for by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hexscope as hx
+from hexscope.models.card import ModelCard
+from hexscope.models.fit import misfit
+from hexscope.models.recipe import Channel
+from tests.models.networks import PLAIN, card_for, write_model
+
+CARD = replace(card_for(), anatomy=("knee",), fingerprint={"extent_mm": [5.5, 4.9, 15.0]})
+
+
+def knee(image: hx.Image, **facts: str) -> hx.Image:
+    return replace(image, facts={"BodyPartExamined": "KNEE", **facts})
+
+
+@pytest.mark.parametrize(
+    ("card", "why"),
+    [
+        (CARD, None),
+        (replace(CARD, anatomy=("Hip", "KNEE")), None),
+        (replace(CARD, anatomy=()), "does not name"),
+        (replace(CARD, anatomy=("hip",)), "made for hip"),
+        (replace(CARD, recipe=None), "no network"),
+        (replace(card_for(2), anatomy=("knee",)), "2 axes"),
+        (replace(CARD, fingerprint={"extent_mm": [15.0, 4.9, 55.0]}), "was trained on about"),
+    ],
+)
+def test_silence_is_no(oblique_ct: hx.Image, card: ModelCard, why: str | None) -> None:
+    said = misfit(card, knee(oblique_ct))
+    assert said is None if why is None else said is not None and why in said
+    assert misfit(card, oblique_ct) is not None
+    other = replace(oblique_ct, modality="MR", quantity=hx.Quantity.ARBITRARY)
+    assert misfit(card, knee(other)) is not None
+
+
+@pytest.fixture
+def folder(tmp_path: Path, oblique_grid: hx.Grid, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CT and a PET of one frame of reference, named after the knee, and a shelf of two models."""
+    rng = np.random.default_rng(8)
+    for name, modality, quantity in (("knee-ct", "CT", "HU"), ("knee-pet", "PT", "SUVbw")):
+        array = rng.choice([0, 10, 20], oblique_grid.shape).astype(np.float32)
+        image = hx.Image.from_array(array, oblique_grid, modality=modality, quantity=quantity)
+        hx.save(image, tmp_path / "in" / f"{name}.nii.gz")
+    write_model(tmp_path / "shelf" / "alone", replace(CARD, name="alone"))
+    channels = (Channel("ct", "CT", hx.Quantity.HU, PLAIN), Channel("pet", "PT", hx.Quantity.SUVBW, PLAIN))
+    two = replace(card_for(channels=channels), name="two", anatomy=("shoulder",))
+    write_model(tmp_path / "shelf" / "two", two)
+    from tests.models.networks import write_network
+
+    kernel = np.array([[0, 0], [5, 5], [10, 10]], np.float32).reshape(3, 2, 1, 1, 1)
+    write_network(tmp_path / "shelf" / "two" / "weights.onnx", kernel, np.array([0, -50, -200], np.float32))
+    monkeypatch.setenv("HEXSCOPE_MODELS", str(tmp_path / "shelf"))
+    return tmp_path / "in"
+
+
+def test_a_model_that_fits_is_used(folder: Path, tmp_path: Path) -> None:
+    result = hx.study(folder, tmp_path / "report")
+    value = {c["modality"]: c for c in result.as_json()["series"]}
+    assert [m["model"] for m in value["CT"]["models"]] == ["alone"] and "models" not in value["PT"]
+    rows = [m for m in value["CT"]["measures"] if m.get("model") == "alone"]
+    assert {m["name"] for m in rows} == {"low", "high"}
+    mask = hx.read_mask(tmp_path / "report" / value["CT"]["outputs"]["model-alone.nii.gz"])
+    image = hx.read(folder / "knee-ct.nii.gz")
+    assert isinstance(image, hx.Image) and np.array_equal(mask.array, image.array / 10)
+    assert "alone" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_is_asked_for_by_name(folder: Path, tmp_path: Path) -> None:
+    result = hx.study(folder, tmp_path / "report", models=["two"])
+    value = {c["modality"]: c for c in result.as_json()["series"]}
+    assert {m["model"] for m in value["CT"]["models"]} == {"alone", "two"}
+    with pytest.raises(hx.NoModelError, match="three"):
+        hx.study(folder, tmp_path / "other", models=["three"])
