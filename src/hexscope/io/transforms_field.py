@@ -17,11 +17,12 @@ from hexscope.core.geometry import Grid, flip_lps_ras, reverse_axes
 from hexscope.core.resample import straight
 from hexscope.core.warp import Affine, Part, Unwarp, Warp, sampled
 from hexscope.errors import FormatError, UsageError
-from hexscope.io.files import atomic_write
+from hexscope.io.nifti import NiftiFile
+from hexscope.io.nifti_header import VECTOR, NiftiHeader
+from hexscope.io.nifti_write import COMMENT, write_file
 
 _KEY = "hexscope_transform"
-_COMMENT = 6
-_DISPLACEMENT_RAS, _VECTOR = 1006, 1007
+_DISPLACEMENT_RAS = 1006
 
 
 def fitted(part: Part) -> Affine | Warp:
@@ -60,48 +61,36 @@ def _volume(grid: Grid) -> Grid:
 
 def write_field(parts: Sequence[Part], told: dict[str, Any], path: Path) -> None:
     """Write parts (fixed to moving) as one field; ``told`` goes into a header extension."""
-    import nibabel
-
     warp = whole_field(parts)
     affine = reverse_axes(flip_lps_ras(warp.grid.require_affine("a displacement field")))
-    file = nibabel.Nifti1Image(warp.displacement_mm.transpose(2, 1, 0, 3)[:, :, :, None], affine)
-    file.set_qform(affine, 1)
-    file.set_sform(affine, 1)
-    file.header.set_intent("vector")
-    file.header.set_xyzt_units("mm")
-    text = json.dumps({_KEY: told}).encode()
-    file.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text))
-    atomic_write(path, lambda beside: nibabel.save(file, beside))
+    array = warp.displacement_mm.transpose(2, 1, 0, 3)[:, :, :, None]
+    header = NiftiHeader.of(array)
+    header.place(affine)
+    header.set_units("mm")
+    header.extensions.append((COMMENT, json.dumps({_KEY: told}).encode()))
+    write_file(header, array, path)
 
 
 def read_field(path: Path) -> tuple[list[Part], dict[str, Any]]:
     """A field from fixed to moving, and what we wrote beside it. Raises FormatError for what is no field."""
-    import nibabel
-
-    try:
-        file = nibabel.load(path)
-        values = np.asarray(file.dataobj, dtype=np.float32)
-    except Exception as error:  # nibabel raises many kinds on broken files
-        raise FormatError(f"{path.name} is no NIfTI file that can be read ({error})", code="file.unreadable") from error
-    intent = int(file.header["intent_code"]) if "intent_code" in file.header else 0
-    if values.ndim != 5 or values.shape[3:] != (1, 3) or intent not in (_DISPLACEMENT_RAS, _VECTOR):
+    file = NiftiFile(path)
+    intent = int(file.header["intent_code"])
+    if file.axes != ("z", "y", "x", "c") or file.shape[3:] != (1, 3) or intent not in (_DISPLACEMENT_RAS, VECTOR):
         raise FormatError(
             f"{path.name} is no displacement field: shape (x, y, z, 1, 3) and intent 1007 (vector, LPS mm) or 1006 "
-            f"(RAS mm) are wanted; it has {values.shape} and intent {intent}",
+            f"(RAS mm) are wanted; it has {file.shape} and intent {intent}",
             code="file.unreadable",
         )
-    field = np.ascontiguousarray(values[:, :, :, 0].transpose(2, 1, 0, 3))
+    field = file.read((slice(None),) * 4).astype(np.float32)
     if intent == _DISPLACEMENT_RAS:
         field[..., :2] *= -1.0
-    return [Warp(Grid(field.shape[:3], reverse_axes(flip_lps_ras(file.affine))), field)], _told(file.header)
+    return [Warp(Grid(file.grid.shape, file.grid.affine), field)], _told(file.header)
 
 
-def _told(header: Any) -> dict[str, Any]:
-    for extension in header.extensions:
-        content = extension.get_content()
-        text = content if isinstance(content, bytes) else str(content).encode()
+def _told(header: NiftiHeader) -> dict[str, Any]:
+    for _, content in header.extensions:
         try:
-            found = json.loads(text.rstrip(b"\0"))
+            found = json.loads(content)
         except ValueError:
             continue
         if isinstance(found, dict) and isinstance(found.get(_KEY), dict):
