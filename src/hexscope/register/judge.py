@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.resample import resample
 from hexscope.core.transform import Transform
@@ -34,18 +35,40 @@ def _linear(fixed: Image, moving: Image, through: Transform, seed: int) -> Evide
 
 
 def _bent(fixed: Image, moving: Image, through: Transform, seed: int) -> Evidence:
-    """The moving image is brought over first: what is left to find there is what the deformation missed."""
+    """The moving image is brought over first: what is left to find there is what the deformation missed.
+
+    A deformation makes nearly anything alike, a mirrored body too. What speaks against that is asked of the linear map
+    nearest to it.
+    """
+    under = _linear(fixed, moving, _straightened(fixed.grid, through), seed)
     brought = resample(moving, fixed.grid, through=through)
     everywhere = Mask.from_array(np.ones(moving.grid.shape, np.uint8), moving.grid)
     known = resample(everywhere, fixed.grid, through=through)
     rungs = ladder(*ready(fixed, brought, None, known), seed)
     pose = rungs.pose(np.eye(4))
-    evidence = gather(rungs, [Pose(rungs.finest.similarity.score(pose), pose)])
-    travel = through.inverse.points(fixed.grid.corners_mm()) - fixed.grid.corners_mm()
     return replace(
-        evidence,
+        gather(rungs, [Pose(rungs.finest.similarity.score(pose), pose)]),
+        mirrored=under.mirrored,
+        elsewhere=under.elsewhere,
+        shift_mm=under.shift_mm,
+        rotation_deg=under.rotation_deg,
         body_mm=None,
         folded=through.folds(fixed.grid) / float(np.prod(fixed.grid.shape)),
         swelling=through.sd_log_jacobian(fixed.grid),
-        shift_mm=float(np.linalg.norm(travel.mean(axis=0))),
+        start=certify(under).score,
     )
+
+
+def _straightened(grid: Grid, through: Transform) -> Transform:
+    """The affine transform nearest to a deformation, in the least squares over the grid."""
+    steps = [np.linspace(0, n - 1, min(n, 9)) for n in grid.shape]
+    fixed = grid.to_world(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, grid.ndim))
+    moving = through.inverse.points(fixed)
+    middle = fixed.mean(axis=0), moving.mean(axis=0)
+    linear = np.linalg.lstsq(moving - middle[1], fixed - middle[0], rcond=1e-6)[0].T
+    if np.linalg.matrix_rank(linear, tol=1e-6) == 2:  # planes: their normals go onto each other
+        left, _, right = np.linalg.svd(linear)
+        linear += np.outer(left[:, 2], right[2]) * np.linalg.det(left) * np.linalg.det(right)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = linear, middle[0] - linear @ middle[1]
+    return Transform(matrix, "affine")

@@ -49,6 +49,8 @@ class Evidence:
     body_mm        the same, where a volume is claimed to show one body twice (rigid, similarity); else None
     moved_mm       for images said to be in place: how far the best fit lies from there; else None
     folded, swelling  for deformations: share of voxels turned over, and the standard deviation of log volume; else None
+    start          for deformations: the score of the linear map nearest to it; else None. What is left to find after a
+                   deformation says little of how it began, so ``mirrored`` and ``elsewhere`` are of that map too
     """
 
     score: float
@@ -69,6 +71,7 @@ class Evidence:
     moved_mm: float | None = None
     folded: float | None = None
     swelling: float | None = None
+    start: float | None = None
 
     def as_pairs(self) -> tuple[tuple[str, float], ...]:
         """Names and numbers, without those that are None."""
@@ -214,6 +217,14 @@ LIMITS = (
         "视野仅 {:.0f} mm，不足以区分不同的人",
     ),
     Limit("folded", 0.0, 1e-3, 0.3, "the deformation folds in {:.2%} of the field", "形变在 {:.2%} 的视野中发生折叠"),
+    Limit(
+        "start",
+        0.04,
+        0.0,
+        0.5,
+        "the linear map under the deformation deserves no trust of its own (score {:.2f})",
+        "形变所依据的线性变换本身不可信（得分 {:.2f}）",
+    ),
     Limit(
         "swelling",
         0.6,
