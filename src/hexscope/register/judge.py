@@ -12,9 +12,12 @@ from hexscope.core.resample import resample
 from hexscope.core.transform import Transform
 from hexscope.register.climb import Pose
 from hexscope.register.evidence import gather
-from hexscope.register.field import ready
+from hexscope.register.field import fitting_level, ready
 from hexscope.register.search import ladder
 from hexscope.trust.registration import Evidence, certify
+
+#: A deformation is looked at on a grid of no more voxels.
+_MOST_VOXELS = 8_000_000
 
 
 def judge(fixed: Image, moving: Image, through: Transform, *, seed: int = 0) -> Transform:
@@ -40,10 +43,12 @@ def _bent(fixed: Image, moving: Image, through: Transform, seed: int) -> Evidenc
     A deformation makes nearly anything alike, a mirrored body too. What speaks against that is asked of the linear map
     nearest to it.
     """
-    under = _linear(fixed, moving, _straightened(fixed.grid, through), seed)
-    brought = resample(moving, fixed.grid, through=through)
+    fixed, moving = fitting_level(fixed), fitting_level(moving)
+    grid = _thinned(fixed.grid.placed("a certificate"))
+    under = _linear(fixed, moving, _straightened(grid, through), seed)
+    brought = resample(moving, grid, through=through)
     everywhere = Mask.from_array(np.ones(moving.grid.shape, np.uint8), moving.grid)
-    known = resample(everywhere, fixed.grid, through=through)
+    known = resample(everywhere, grid, through=through)
     rungs = ladder(*ready(fixed, brought, None, known), seed)
     pose = rungs.pose(np.eye(4))
     return replace(
@@ -53,10 +58,16 @@ def _bent(fixed: Image, moving: Image, through: Transform, seed: int) -> Evidenc
         shift_mm=under.shift_mm,
         rotation_deg=under.rotation_deg,
         body_mm=None,
-        folded=through.folds(fixed.grid) / float(np.prod(fixed.grid.shape)),
-        swelling=through.sd_log_jacobian(fixed.grid),
+        folded=through.folds(grid) / float(np.prod(grid.shape)),
+        swelling=through.sd_log_jacobian(grid),
         start=certify(under).score,
     )
+
+
+def _thinned(grid: Grid) -> Grid:
+    """The grid, or a coarser one over the same field where it has more voxels than are needed to judge."""
+    ratio = (float(np.prod(grid.shape)) / _MOST_VOXELS) ** (1 / grid.ndim)
+    return grid if ratio <= 1 else grid.with_shape([max(1, round(n / ratio)) for n in grid.shape])
 
 
 def _straightened(grid: Grid, through: Transform) -> Transform:

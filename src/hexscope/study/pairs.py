@@ -120,10 +120,8 @@ def _registered(pair: Pair, fixed: Image, out: Path, moved: Path | None, how: Ro
     """Register one pair and write what came of it."""
     moving = read_image(pair.moving)
     masks: Row = dict(_masks(pair))
-    kind = pair.kind or "rigid"
-    fitting = {name: value for name, value in how.items() if name != "speed" or kind == "deformable"}
     started = process_time()
-    transform = register(fixed, moving, kind=kind, **masks, **fitting)
+    transform = register(fixed, moving, kind=pair.kind or "rigid", **masks, **how)
     seconds = process_time() - started
     target = save(transform, out / f"{pair.case}{'.tfm' if transform.is_linear else '.h5'}")
     if moved is not None:
