@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hexscope.core.geometry import Array
 from hexscope.core.image import Image, Mask
 from hexscope.core.transform import Transform
 from hexscope.errors import UsageError
-from hexscope.kernels import smooth
-from hexscope.kernels.threads import share
+from hexscope.register.context import Context
+from hexscope.register.contrast import same_contrast
 from hexscope.register.flow import Correlation, Flow, Room
 from hexscope.register.pair import Pair, paired
-from hexscope.register.stages import SPEEDS, Speed, Stage, stages
+from hexscope.register.stages import ACROSS_SHARE, SPEEDS, Speed, Stage, cells_of, shrunk, stages
 from hexscope.register.unfold import made_mutual, refined, unfolded
 
 Floats = NDArray[np.float32]
@@ -44,12 +43,25 @@ def deform(
     if speed not in SPEEDS:
         raise UsageError(f"unknown speed of registration {speed!r}; known are {', '.join(SPEEDS)}")
     tell = progress or (lambda _: None)
-    pair = paired(fixed, moving, linear.matrix, (fixed_mask, moving_mask), SPEEDS[speed].most_voxels)
-    found = search(pair, SPEEDS[speed], tell)
+    pair, across = _made_ready(fixed, moving, linear, (fixed_mask, moving_mask), SPEEDS[speed].most_voxels)
+    found = search(pair, SPEEDS[speed], tell, across=across)
     steps = (*linear.steps, *pair.notes, *found.notes)
     frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
     warp = pair.warp(found.field, found.per_cell)
     return Transform.deformable(linear.matrix, warp, fixed_frame=frames[0], moving_frame=frames[1], steps=steps)
+
+
+def _made_ready(
+    fixed: Image, moving: Image, linear: Transform, masks: tuple[Mask | None, Mask | None], most_voxels: int
+) -> tuple[Pair, bool]:
+    """The pair, and whether its contrasts differ. Those are compared voxel by voxel: blurred as little as can be."""
+    pair = paired(fixed, moving, linear.matrix, masks)
+    if same_contrast(pair, fixed.modality, moving.modality):
+        return pair.fitting(most_voxels), False
+    most = int(ACROSS_SHARE * most_voxels)
+    if pair.fixed.size <= most:
+        return paired(fixed, moving, linear.matrix, masks, "cubic"), True
+    return pair.fitting(most), True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +73,20 @@ class Found:
     notes: tuple[str, ...]
 
 
-def search(pair: Pair, speed: Speed, tell: Progress) -> Found:
+def search(pair: Pair, speed: Speed, tell: Progress, *, across: bool) -> Found:
     """From coarse to fine, in both directions, each stage ended by averaging each with the other's inverse."""
     fields: tuple[Floats, Floats] | None = None
     before: Stage | None = None
-    for stage in stages(pair.fixed.shape, pair.spacing_mm, speed):
+    for stage in stages(pair.fixed.shape, pair.spacing_mm, speed, across=across):
         tell(f"deforming at {stage.voxel_mm:.3g} mm")
         still, moving, weight = (shrunk(v, stage.shrink) for v in (pair.fixed, pair.moving, pair.weight))
         cells = cells_of(still.shape, stage.cells)
         fields = _on_cells(fields, before, stage, cells)
         weight = shrunk(weight, stage.cells)
         room = Room(still.shape, cells, 8)
-        there = Flow(Correlation(still, moving, weight, stage, room), fields[0], stage, room)
-        back = Flow(Correlation(moving, still, weight, stage, room), fields[1], stage, room)
+        likeness = Context if across else Correlation
+        there = Flow(likeness(still, moving, weight, stage, room), fields[0], stage, room)
+        back = Flow(likeness(moving, still, weight, stage, room), fields[1], stage, room)
         for flow in (there, back):
             flow.rounds(stage.rounds)
         fields = made_mutual(there.field, back.field)
@@ -82,25 +95,11 @@ def search(pair: Pair, speed: Speed, tell: Progress) -> Found:
     there.field = fields[0]
     there.rounds(before.ending)
     field, folded = unfolded(there.field)
-    notes = [f"deformed by local correlation to {before.voxel_mm:.3g} mm"]
+    by = "self-similarity, as their contrasts differ," if across else "local correlation"
+    notes = [f"deformed by {by} down to {before.voxel_mm:.3g} mm"]
     if folded:
         notes.append(f"folds smoothed away about {folded} points of the field")
     return Found(field, before.per_cell, tuple(notes))
-
-
-def cells_of(shape: tuple[int, ...], per_cell: tuple[int, ...]) -> tuple[int, int, int]:
-    """How many blocks of ``per_cell`` voxels cover a volume."""
-    z, y, x = (-(-n // k) for n, k in zip(shape, per_cell, strict=True))
-    return z, y, x
-
-
-def shrunk(volume: Floats, factors: tuple[int, int, int]) -> Floats:
-    """Means over blocks of voxels."""
-    if factors == (1, 1, 1):
-        return volume
-    out = np.empty(cells_of(volume.shape, factors), np.float32)
-    share(smooth.shrink, len(out), volume, np.array(factors, np.int64), out)
-    return out
 
 
 def _on_cells(
@@ -109,5 +108,5 @@ def _on_cells(
     """Both fields on the cells of a stage; still at the first."""
     if fields is None or before is None:
         return np.zeros((3, *cells), np.float32), np.zeros((3, *cells), np.float32)
-    factors: Array = np.array(before.per_cell) // np.array(stage.per_cell)
+    factors = np.array(before.per_cell, np.int64) // np.array(stage.per_cell, np.int64)
     return refined(fields[0], factors, cells), refined(fields[1], factors, cells)
