@@ -104,7 +104,7 @@ def test_numbers_beyond_all_bounds_are_held() -> None:
 
 
 def test_images_in_place() -> None:
-    weak = replace(GOOD, halves_mm=2.0, edge_mm=2.0, edge_halves_mm=3.0, inverse_mm=2.0, home=0.2)
+    weak = replace(GOOD, halves_mm=2.5, edge_mm=2.5, edge_halves_mm=3.5, inverse_mm=2.0, home=0.2)
     assert certify(weak).verdict == "review"
     assert certify(replace(GOOD, moved_mm=0.5)).verdict == "accept"
     assert certify(replace(weak, moved_mm=0.5)).verdict == "accept"
