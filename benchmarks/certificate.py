@@ -4,8 +4,8 @@ Run:  python benchmarks/certificate.py [--data FOLDER] [--rows FILE] [--fit]
 
 308 pairs (`certificate_pairs`), registered by ``hx.register``; and, of every other pair whose truth is exact, the true
 pose put wrong by 1 to 14 mm, judged by ``hx.certify``. The weights of the score were fitted on half of the patients
-(``--fit`` prints them anew), the limits of its doubts were chosen with the tables of both in view; tables are apart. ``--rows`` keeps what was
-measured, a line a pair, and goes on from there.
+(``--fit`` prints them anew), the limits of its doubts were chosen with the tables of both in view; tables are apart.
+``--rows`` keeps what was measured, a line a pair, and goes on from there.
 
 An error is the mean distance, over the moving field, from the known motion. Of CT, MR and PET of a sarcoma the
 headers are no exact truth: limbs lay otherwise in the two scanners, and skin and bone are 3 to 8 mm off in places. In
