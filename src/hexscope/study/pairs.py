@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -147,7 +148,7 @@ def _stamp(pair: Pair, how: Row, moved: Path | None) -> str:
         raise InputError(f"{missing[0]} does not exist (case {pair.case})")
     files = [str(f) for p in places for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
     settings = json.dumps([*named, pair.kind, sorted(how.items()), str(moved)], default=str)
-    return f"{fingerprint(files)}-{settings}"
+    return f"{fingerprint(files)}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 
 class _Ledger:
