@@ -117,3 +117,19 @@ def force(still, moving, field, weight, sizes, out, values, start, stop):  # typ
                     out[2, c, j, i] += w * gx
                     total -= w * away
         values[c] = total
+
+
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], i8[:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
+def scan(still, moving, steps, out, start, stop):  # type: ignore[no-untyped-def]
+    """Squared difference of the channels (Z, Y, X, 12) under each of ``steps`` (D, 3) voxels, (Z, Y, X, D)."""
+    nz, ny, nx, channels = still.shape
+    for z in range(start, stop):
+        for y in range(ny):
+            for x in range(nx):
+                for d in range(steps.shape[0]):
+                    i, j, k = _near(nz, z, steps[d, 0]), _near(ny, y, steps[d, 1]), _near(nx, x, steps[d, 2])
+                    total = f4(0)
+                    for c in range(channels):
+                        away = still[z, y, x, c] - moving[i, j, k, c]
+                        total += away * away
+                    out[z, y, x, d] = total

@@ -12,25 +12,27 @@ from hexscope.register.pair import Pair
 #: the least variance of a window.
 _PLACES, _HALF, _HALF_FLAT, _VARIES = 24, 2, 5, 4e-5
 
-#: Two people's folds do not match before they are deformed: they are averaged away to so many voxels.
-_VOXELS = 1_000_000
+#: Two people's folds do not match before they are deformed: pairs are averaged to so many voxels to be judged.
+VOXELS = 1_000_000
 
 #: Signed local correlations sum to this share of their sizes, or more, where the contrast is the same. Measured at the
 #: start of the deformation: .87 to .96 on hippocampus crops and brains of two people; T1 with FLAIR .5, with T2 .0.
 _AGREE = 0.72
 
 
-def same_contrast(pair: Pair, fixed_modality: str, moving_modality: str) -> bool:
-    """Not where two modalities are named; else where local correlations are mostly positive. ``OT`` names none."""
-    named = {fixed_modality, moving_modality} - {"OT", ""}
-    if len(named) == 2:
-        return False
+def named_apart(fixed_modality: str, moving_modality: str) -> bool:
+    """Are both modalities named, and not the same? ``OT`` names none."""
+    return len({fixed_modality, moving_modality} - {"OT", ""}) == 2
+
+
+def same_contrast(pair: Pair) -> bool:
+    """Do brightnesses go up and down together, nearly everywhere?"""
     return agreement(pair) >= _AGREE
 
 
 def agreement(pair: Pair) -> float:
     """Sum of signed correlations in small windows, over the sum of their sizes: −1 to 1; 1 where nothing is seen."""
-    pair = pair.fitting(_VOXELS)
+    pair = pair.fitting(VOXELS)
     half = _HALF if len(pair.fixed) > 2 * _HALF else 0
     some = np.unique(np.linspace(half, len(pair.fixed) - 1 - half, _PLACES).astype(int))
     signed, size = 0.0, 0.0

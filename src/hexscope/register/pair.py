@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hexscope.core.geometry import Array, Grid
 from hexscope.core.image import Image, Mask
@@ -74,6 +75,16 @@ class Pair:
         affine[:3, 3] += affine[:3, :3] @ ((factors - 1) / 2)
         affine[:3, :3] *= factors
         return affine
+
+    def marked(self, mask: Mask, per_cell: tuple[int, int, int], cells: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Cells of ``per_cell`` voxels that a mask on the fixed image, or anywhere in its frame, touches, (z, y, x)."""
+        points = mask.grid.placed("a mask").to_world(np.argwhere(mask.any))
+        at = np.linalg.inv(self.cells(per_cell))
+        place = np.round(points @ at[:3, :3].T + at[:3, 3]).astype(np.int64)
+        inside = np.all((place >= 0) & (place < cells), axis=1)
+        out = np.zeros(cells, bool)
+        out[tuple(place[inside].T)] = True
+        return np.asarray(ndimage.binary_closing(np.pad(out, 1), iterations=1)[1:-1, 1:-1, 1:-1])
 
     def warp(self, field: Floats, per_cell: tuple[int, int, int]) -> Warp:
         """A field (3, z, y, x), in cells of ``per_cell`` voxels, as displacements in LPS mm."""
