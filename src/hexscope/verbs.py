@@ -217,10 +217,8 @@ def register(
     """
     from hexscope.register import register as run
 
-    how = {"speed": speed} if kind == "deformable" else {}
-    return run(
-        fixed, moving, kind=kind, fixed_mask=fixed_mask, moving_mask=moving_mask, seed=seed, progress=progress, **how
-    )
+    masks = {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
+    return run(fixed, moving, kind=kind, speed=speed, seed=seed, progress=progress, **masks)
 
 
 def certify(fixed: Image, moving: Image, *, through: Transform | None = None) -> Transform:

@@ -115,3 +115,6 @@ def test_planes_are_judged_too() -> None:
     wrong = judge(fixed, moving, off).certificate
     assert right is not None and wrong is not None
     assert right.verdict == "accept" and wrong.verdict != "accept"
+    still = Warp(fixed.grid, np.zeros((*fixed.grid.shape, 3), np.float32))
+    bent = judge(fixed, moving, Transform.deformable(np.eye(4), still)).certificate
+    assert bent is not None and bent.verdict == "accept"

@@ -17,7 +17,7 @@ GOOD = Evidence(
 WRONG = {
     "score": 0.001, "elsewhere": 1.05, "mirrored": 1.2, "rival_mm": 40.0, "halves_mm": 15.0, "inverse_mm": 20.0,
     "edge_mm": 20.0, "edge_halves_mm": 20.0, "home": 0.0, "overlap": 0.2, "rotation_deg": 100.0, "body_mm": 40.0,
-    "folded": 0.01, "swelling": 1.5,
+    "folded": 0.01, "swelling": 1.5, "start": 0.0,
 }  # fmt: skip
 ALL_WRONG = replace(GOOD, **WRONG)
 
@@ -26,7 +26,7 @@ def test_good_evidence_is_accepted_and_kept() -> None:
     verdict = certify(GOOD)
     assert verdict.verdict == "accept" and verdict.score > 0.97
     assert dict(verdict.evidence)["halves_mm"] == 0.4
-    assert not {"moved_mm", "folded", "swelling"} & set(dict(verdict.evidence))
+    assert not {"moved_mm", "folded", "swelling", "start"} & set(dict(verdict.evidence))
     assert len(verdict.reasons) == len(verdict.reasons_zh) == 1
 
 
@@ -54,7 +54,7 @@ def test_every_limit_is_tried_above() -> None:
 @pytest.mark.parametrize("limit", SET, ids=lambda limit: limit.name)
 def test_reasons_are_told_past_the_good_bound_only(limit) -> None:
     worse = 1 if limit.bad > limit.good else -1
-    for step, told in ((0.0, False), (1e-4, True)):
+    for step, told in ((0.0, False), (1e-5, True)):
         evidence = replace(GOOD, **{limit.name: limit.good + worse * step})
         assert (limit.reason(evidence)[0] in certify(evidence).reasons) is told
 
@@ -104,7 +104,7 @@ def test_numbers_beyond_all_bounds_are_held() -> None:
 
 
 def test_images_in_place() -> None:
-    weak = replace(GOOD, halves_mm=2.0, edge_mm=2.0, edge_halves_mm=3.0, inverse_mm=2.0, home=0.2)
+    weak = replace(GOOD, halves_mm=2.5, edge_mm=2.5, edge_halves_mm=3.5, inverse_mm=2.0, home=0.2)
     assert certify(weak).verdict == "review"
     assert certify(replace(GOOD, moved_mm=0.5)).verdict == "accept"
     assert certify(replace(weak, moved_mm=0.5)).verdict == "accept"

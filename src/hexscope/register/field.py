@@ -68,7 +68,7 @@ def _volume(image: Image, mask: Mask | None, scale: Scale) -> Field:
 
 
 def _plane(image: Image, mask: Mask | None, scale: Scale) -> Field:
-    image = _fitting_level(image)
+    image = fitting_level(image)
     if image.grid.ndim == 3:
         array, grid = image.require_volume("registration")[0], image.grid
         grid = replace(grid, shape=grid.shape[1:], affine=grid.require_affine("registration")[:, 1:])
@@ -99,7 +99,7 @@ def _laid(affine: Array) -> tuple[Array, Array]:
     return place, np.concatenate([np.eye(4)[:, 2:3], np.linalg.inv(place) @ affine], axis=1)
 
 
-def _fitting_level(image: Image) -> Image:
+def fitting_level(image: Image) -> Image:
     """The finest level of a pyramid that is not too large; the coarsest, where all are."""
     for number, shape in enumerate(image.pixels.levels):
         if max(shape[i] for i in image.spatial_axes) <= _LONGEST_PX:

@@ -12,7 +12,7 @@ from hexscope.core.geometry import Array
 from hexscope.kernels import field as field_kernels
 from hexscope.kernels import lncc, smooth
 from hexscope.kernels.threads import share
-from hexscope.register.stages import FIELD_SIGMA, LONGEST, STEP, STEP_SIGMA, Stage
+from hexscope.register.stages import LONGEST, STEP, Stage
 
 Floats = NDArray[np.float32]
 
@@ -93,8 +93,8 @@ class Flow:
     def __init__(self, similarity: Similarity, field: Floats, stage: Stage, room: Room) -> None:
         self.similarity, self.field, self.stage, self.room = similarity, field, stage, room
         self._spare = np.empty_like(field)
-        self._step_taps = taps(stage.sigma_cells(STEP_SIGMA))
-        self._field_taps = taps(stage.sigma_cells(FIELD_SIGMA))
+        self._step_taps = taps(stage.sigma_cells(stage.effort.step_sigma))
+        self._field_taps = taps(stage.sigma_cells(stage.effort.field_sigma))
 
     def rounds(self, count: int) -> None:
         for _ in range(count):

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hexscope.core.geometry import Array, Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.pull import Sampler, pull
 from hexscope.core.warp import Affine, Warp
 from hexscope.register.field import ready
-from hexscope.register.pyramid import VOID, Level, coarsen
+from hexscope.register.pyramid import VOID, Level
+from hexscope.register.stages import shrunk
 
 Floats = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
@@ -52,6 +54,20 @@ class Pair:
     def spacing_mm(self) -> Array:
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
+    def fitting(self, most_voxels: int) -> Pair:
+        """The same, averaged to no more than ``most_voxels``, with a word on it where that is a change."""
+        size, shrink = self.fixed.size, np.ones(3, np.int64)
+        while size / shrink.prod() > most_voxels:
+            mm = np.where(np.array(self.fixed.shape) > shrink, self.spacing_mm * shrink, np.inf)
+            shrink[mm < 1.5 * mm.min()] *= 2
+        if shrink.max() == 1:
+            return self
+        volumes = [shrunk(v, _three(shrink)) for v in (self.fixed, self.moving, self.weight)]
+        affine = np.asarray(np.linalg.inv(self.place) @ self.cells(_three(shrink)))
+        note = f"deformed at {(self.spacing_mm * shrink).min():.3g} mm: {size / 1e6:.0f} million voxels are many"
+        small = replace(self, affine=affine, notes=(*self.notes, note))
+        return replace(small, fixed=volumes[0], moving=volumes[1], weight=volumes[2])
+
     def cells(self, per_cell: tuple[int, int, int]) -> Array:
         """(4, 4) array index of cells of ``per_cell`` voxels to LPS mm."""
         affine = np.asarray(self.place @ self.affine)
@@ -59,6 +75,16 @@ class Pair:
         affine[:3, 3] += affine[:3, :3] @ ((factors - 1) / 2)
         affine[:3, :3] *= factors
         return affine
+
+    def marked(self, mask: Mask, per_cell: tuple[int, int, int], cells: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Cells of ``per_cell`` voxels that a mask on the fixed image, or anywhere in its frame, touches, (z, y, x)."""
+        points = mask.grid.placed("a mask").to_world(np.argwhere(mask.any))
+        at = np.linalg.inv(self.cells(per_cell))
+        place = np.round(points @ at[:3, :3].T + at[:3, 3]).astype(np.int64)
+        inside = np.all((place >= 0) & (place < cells), axis=1)
+        out = np.zeros(cells, bool)
+        out[tuple(place[inside].T)] = True
+        return np.asarray(ndimage.binary_closing(np.pad(out, 1), iterations=1)[1:-1, 1:-1, 1:-1])
 
     def warp(self, field: Floats, per_cell: tuple[int, int, int]) -> Warp:
         """A field (3, z, y, x), in cells of ``per_cell`` voxels, as displacements in LPS mm."""
@@ -75,23 +101,24 @@ def paired(
     moving: Image,
     matrix: Array,
     masks: tuple[Mask | None, Mask | None] = (None, None),
-    most_voxels: int = 1 << 40,
+    how: str = "linear",
 ) -> Pair:
     """Make two images ready. ``matrix`` is 4 × 4, moving to fixed LPS mm; masks: fixed and moving, where each counts.
+    how: the moving image is interpolated, "linear" or "cubic".
 
     Raises what `hexscope.register.field.ready` raises.
     """
     ours, theirs = ready(fixed, moving, scale=stretched)
-    level, notes = _fitting(ours.level, most_voxels)
+    level = ours.level
     to_fixed = np.linalg.inv(ours.place) @ matrix @ theirs.place
-    pulled, known = _brought(theirs.level, level, to_fixed)
+    pulled, known = _brought(theirs.level, level, to_fixed, how)
     known *= level.values >= 0
     for image, mask, way in ((fixed, masks[0], np.eye(4)), (moving, masks[1], to_fixed)):
         if mask is not None:
             marked = ready(image, image, mask, mask, scale=_marks)[0].level
             known *= _brought(marked, level, way)[0] > 0.5
     level = replace(level, values=np.maximum(level.values, np.float32(0)))
-    whole = Pair(level.values, pulled, known, level.affine, ours.place, ours.flat, fixed.grid.frame_of_reference, notes)
+    whole = Pair(level.values, pulled, known, level.affine, ours.place, ours.flat, fixed.grid.frame_of_reference)
     return _cropped(whole)
 
 
@@ -117,23 +144,7 @@ def _marks(array: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Float
     return np.ones(array.shape, np.float32) if known is None else np.asarray(known, dtype=np.float32)
 
 
-def _fitting(level: Level, most_voxels: int) -> tuple[Level, tuple[str, ...]]:
-    """The level itself, or a coarser one that is no larger than ``most_voxels``, with a word on it."""
-    coarse = level
-    while coarse.values.size > most_voxels:
-        smaller = coarsen(coarse, 2 * float(coarse.spacing_mm.min()))
-        if smaller is coarse:
-            break
-        coarse = smaller
-    if coarse is level:
-        return level, ()
-    millions = level.values.size / 1e6
-    return coarse, (
-        f"{millions:.0f} million voxels: deformed at {coarse.spacing_mm.min():.3g} mm, not at full resolution",
-    )
-
-
-def _brought(moving: Level, onto: Level, matrix: Array) -> tuple[Floats, Floats]:
+def _brought(moving: Level, onto: Level, matrix: Array, how: str = "linear") -> tuple[Floats, Floats]:
     """The moving level on another's grid, its edges held beyond it, and where it reaches and is known (1, else 0)."""
     to_index = np.linalg.inv(matrix @ moving.affine) @ onto.affine
     shape = np.array(moving.values.shape)
@@ -146,7 +157,7 @@ def _brought(moving: Level, onto: Level, matrix: Array) -> tuple[Floats, Floats]
     shifted = to_index.copy()
     shifted[:3, 3] += before
     size = onto.values.shape
-    pulled = pull(Sampler(padded, "linear", 0.0), (Affine(shifted), Affine(np.eye(4))), size)
+    pulled = pull(Sampler(padded, how, 0.0), (Affine(shifted), Affine(np.eye(4))), size)
     return pulled, _reached(to_index, moving.values, size)
 
 
@@ -178,3 +189,8 @@ def _cropped(pair: Pair) -> Pair:
     affine[:3, 3] += affine[:3, :3] @ np.array([b.start for b in box])
     fixed, moving, weight = (np.ascontiguousarray(v[part]) for v in (pair.fixed, pair.moving, pair.weight))
     return replace(pair, fixed=fixed, moving=moving, weight=weight, affine=affine)
+
+
+def _three(values: NDArray[np.int64]) -> tuple[int, int, int]:
+    z, y, x = (int(v) for v in values)
+    return z, y, x

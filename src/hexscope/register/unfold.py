@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hexscope.core.geometry import Array
 from hexscope.kernels import field as field_kernels
 from hexscope.kernels.threads import share
 
@@ -86,8 +85,8 @@ def _boxes(bad: NDArray[np.bool_], margin: int) -> list[tuple[slice, ...]]:
     return [part for part in ndimage.find_objects(joined) if part is not None]
 
 
-def refined(field: Floats, factors: Array, cells: tuple[int, ...]) -> Floats:
+def refined(field: Floats, factors: NDArray[np.int64], cells: tuple[int, ...]) -> Floats:
     """The field on a grid of ``cells``, with ``factors`` cells along each axis in each of its own."""
     out = np.empty((3, *cells), np.float32)
-    share(field_kernels.refine, cells[0], field, np.asarray(factors, np.int64), out)
+    share(field_kernels.refine, cells[0], field, factors, out)
     return out

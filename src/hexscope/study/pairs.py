@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -120,10 +121,8 @@ def _registered(pair: Pair, fixed: Image, out: Path, moved: Path | None, how: Ro
     """Register one pair and write what came of it."""
     moving = read_image(pair.moving)
     masks: Row = dict(_masks(pair))
-    kind = pair.kind or "rigid"
-    fitting = {name: value for name, value in how.items() if name != "speed" or kind == "deformable"}
     started = process_time()
-    transform = register(fixed, moving, kind=kind, **masks, **fitting)
+    transform = register(fixed, moving, kind=pair.kind or "rigid", **masks, **how)
     seconds = process_time() - started
     target = save(transform, out / f"{pair.case}{'.tfm' if transform.is_linear else '.h5'}")
     if moved is not None:
@@ -149,7 +148,7 @@ def _stamp(pair: Pair, how: Row, moved: Path | None) -> str:
         raise InputError(f"{missing[0]} does not exist (case {pair.case})")
     files = [str(f) for p in places for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
     settings = json.dumps([*named, pair.kind, sorted(how.items()), str(moved)], default=str)
-    return f"{fingerprint(files)}-{settings}"
+    return f"{fingerprint(files)}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 
 class _Ledger:

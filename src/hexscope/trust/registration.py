@@ -19,14 +19,14 @@ from dataclasses import dataclass, fields, replace
 from hexscope.core.transform import Certificate, Verdict
 
 #: From this score on a registration is accepted; below the other it is rejected.
-ACCEPT, REJECT = 0.85, 0.04
+ACCEPT, REJECT = 0.8, 0.04
 
 #: From this score on a best fit elsewhere shows that images are not in place.
 _SURE = 0.5
 
 #: What each argument weighs (`benchmarks/certificate.py --fit` finds them), and the sum that stands against all.
-WEIGHTS = {"spread": 0.74, "share": 2.09, "home": 1.07}
-BIAS = -6.79
+WEIGHTS = {"spread": 1.06, "share": 2.18, "home": 1.11}
+BIAS = -7.02
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Evidence:
     body_mm        the same, where a volume is claimed to show one body twice (rigid, similarity); else None
     moved_mm       for images said to be in place: how far the best fit lies from there; else None
     folded, swelling  for deformations: share of voxels turned over, and the standard deviation of log volume; else None
+    start          for deformations: the score of the linear map nearest to it; else None. What is left to find after a
+                   deformation says little of how it began, so ``mirrored`` and ``elsewhere`` are of that map too
     """
 
     score: float
@@ -69,6 +71,7 @@ class Evidence:
     moved_mm: float | None = None
     folded: float | None = None
     swelling: float | None = None
+    start: float | None = None
 
     def as_pairs(self) -> tuple[tuple[str, float], ...]:
         """Names and numbers, without those that are None."""
@@ -214,6 +217,14 @@ LIMITS = (
         "视野仅 {:.0f} mm，不足以区分不同的人",
     ),
     Limit("folded", 0.0, 1e-3, 0.3, "the deformation folds in {:.2%} of the field", "形变在 {:.2%} 的视野中发生折叠"),
+    Limit(
+        "start",
+        0.04,
+        0.0,
+        0.5,
+        "the linear map under the deformation deserves no trust of its own (score {:.2f})",
+        "形变所依据的线性变换本身不可信（得分 {:.2f}）",
+    ),
     Limit(
         "swelling",
         0.6,
