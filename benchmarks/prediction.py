@@ -153,8 +153,8 @@ def large(folder: Path, size: Sequence[int]) -> None:
             arguments = ("segment", scan, "--model", model, "-o", folder / "mask.nii.gz")
             seconds, peak = cost(*arguments, engine=engine)
             verdict = "under" if peak < 2.5 else "OVER"
-            what = f"CT {'×'.join(str(n) for n in size)}, {name}, {engine}"
-            print(f"| {what} | {seconds:.0f} | {peak:.2f} | {verdict} 2.5 GB |")
+            shape = "×".join(str(n) for n in size)
+            print(f"| CT {shape}, {name}, {engine} | {seconds:.0f} | {peak:.2f} | {verdict} 2.5 GB |")
 
 
 def main() -> None:
