@@ -16,12 +16,13 @@ _GROW, _SHRINK = 2.0, 0.35
 
 
 class Hill(Protocol):
-    """What can be climbed: a score of poses that knows which way it rises."""
+    """What is climbed: a score of poses. Turns are measured at the radius of its samples, about their centre."""
 
     @property
     def samples(self) -> Samples: ...
-
-    def push(self, matrix: Array) -> tuple[float, Push]: ...
+    def push(self, matrix: Array) -> tuple[float, Push]:
+        """Score of a pose, and the direction in which it rises."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from hexscope.core.geometry import Array
 from hexscope.core.transform import Transform
 from hexscope.register.climb import Pose, climb
 from hexscope.register.field import Field
+from hexscope.register.local import polished
 from hexscope.register.motion import motion
 from hexscope.register.nmi import Samples, Similarity, draw
 from hexscope.register.pyramid import Level, coarsen, soften
@@ -24,7 +25,7 @@ class Stage:
     """One resolution of the search.
 
     divisions  the template's size over the resolution
-    samples, bins  of the joint histogram
+    samples, bins  of the joint histogram; never more samples than voxels
     blur       standard deviation of the smoothing, as a share of the resolution. Without it, noise makes small hills on
                which a search ends: a CT and an MR of a thigh, moved, were brought back to the same 0.5 mm 11 times
                of 20, with it 20
@@ -45,16 +46,22 @@ class Stage:
 
 
 STAGES = (
-    Stage(22, 4000, 16, 0.65, 1.0, 1 / 20, 25, 5),
-    Stage(45, 12_000, 24, 0.65, 1.0, 1 / 50, 30, 3),
-    Stage(128, 80_000, 48, 0.5, 0.0, 1 / 1000, 60, 1),
+    Stage(22, 4000, 16, 0.65, 0.5, 1 / 20, 25, 5),
+    Stage(45, 12_000, 24, 0.65, 0.5, 1 / 50, 30, 3),
+    Stage(128, 160_000, 48, 0.35, 0.0, 1 / 1000, 60, 1),
 )
+
+#: A plane has fewer pixels than a volume, so its stages may be finer.
+FLAT_STAGES = tuple(replace(stage, divisions=d) for stage, d in zip(STAGES, (32, 96, 512), strict=True))
 
 #: What a half turn costs in score: of two ends that fit as well, the one nearer to the headers' orientation is right.
 _TURN_TOLL = 0.05
 
 #: Samples that decide among thousands of starts.
 _GLANCE = 1000
+
+#: One sample of so many climbs first at the finest stage.
+_FEW = 5
 
 #: Starts that are shifted too, and starts that are followed at the coarse stage besides the headers' own.
 _SHIFTED, _FOLLOWED = 24, 16
@@ -123,11 +130,12 @@ def ladder(fixed: Field, moving: Field, seed: int) -> Ladder:
     size = template.size_mm
     voxel = max(template.voxel_mm, scene.voxel_mm)  # finer than that there is only noise to align
     rungs: list[Rung] = []
-    for stage in reversed(STAGES):
+    for stage in reversed(FLAT_STAGES if first.flat else STAGES):
         resolution = max(size / stage.divisions, voxel)
         template, scene = coarsen(template, resolution), coarsen(scene, resolution)
         shown, seen = (soften(level, stage.blur * resolution) for level in (template, scene))
-        similarity = Similarity(draw(shown, stage.samples, seed), seen, stage.bins, stage.toll)
+        samples = draw(shown, min(stage.samples, shown.values.size), seed)
+        similarity = Similarity(samples, seen, stage.bins, stage.toll)
         rungs.insert(0, Rung(similarity, shown, resolution, stage, first.flat))
     return Ladder(tuple(rungs), *whole, swapped, (first.place, second.place))
 
@@ -136,17 +144,23 @@ def find(rungs: Ladder, *, kind: str = "rigid", progress: Progress | None = None
     """The poses the search ended in, best first; only the first was followed to the finest stage."""
     tell = progress or (lambda _: None)
     tell("comparing many starts")
-    starts = _starts(rungs)
+    early = "similarity" if rungs.finest.flat and kind != "rigid" else "rigid"
+    starts = _starts(rungs, grown=early != "rigid")
     for rung in rungs.rungs[:-1]:
         tell("climbing from the best of them")
-        climbed = sorted((rung.climb(m) for m in starts), key=_merit, reverse=True)
+        climbed = sorted((rung.climb(m, kind=early) for m in starts), key=_merit, reverse=True)
         poses = np.stack([p.matrix for p in climbed])
         kept = np.array(distinct(poses, rung.stage.keep, rung.resolution_mm, rungs.probes))
         starts = poses[kept]
     tell("climbing to the end")
     answer, *others = (climbed[i] for i in kept)
     free = answer.matrix if kind == "rigid" else rungs.rungs[1].climb(answer.matrix, kind=kind).matrix
-    return [rungs.finest.climb(free, kind=kind), *others]
+    samples = rungs.finest.similarity.samples
+    few = samples.where(np.arange(len(samples.values)) % _FEW == 0)  # most of the way is cheap
+    found = rungs.finest.climb(rungs.finest.climb(free, kind=kind, samples=few).matrix, kind=kind)
+    if kind != "rigid" and not rungs.finest.flat:
+        found = polished(rungs.template, rungs.scene, found, kind)
+    return [found, *others]
 
 
 def _merit(pose: Pose) -> float:
@@ -162,11 +176,11 @@ def refine(rungs: Ladder, start: Array, *, kind: str = "rigid") -> Pose:
     return pose
 
 
-def _starts(rungs: Ladder) -> Array:
-    """The headers' pose, and the best others; any two lie two voxels or more apart."""
+def _starts(rungs: Ladder, *, grown: bool) -> Array:
+    """The headers' pose, and the best others; any two lie two voxels or more apart. ``grown``: in other sizes too."""
     coarse = rungs.rungs[0]
     glance = Similarity(draw(coarse.template, _GLANCE, 0), coarse.similarity.scene, coarse.stage.bins)
-    poses = guesses(coarse.template, coarse.similarity.scene, flat=coarse.flat)
+    poses = guesses(coarse.template, coarse.similarity.scene, flat=coarse.flat, grown=grown)
     apart = 2 * coarse.resolution_mm
 
     def best(poses: Array, keep: int) -> tuple[Array, Array]:

@@ -18,16 +18,25 @@ _NEAR, _FAR = (-45.0, -22.5, 0.0, 22.5, 45.0), (-30.0, 0.0, 30.0)
 #: In a plane: every so many degrees all around.
 _AROUND = 15.0
 
+#: Sizes, where the size may differ.
+_SIZES = (1.0, 0.8, 1.25)
+
 #: Shifts along each axis, as parts of the template's length along it.
 _SHIFTS = (-0.25, 0.0, 0.25)
 
 
-def guesses(template: Level, scene: Level, *, flat: bool = False) -> Array:
-    """Poses (template to scene) worth a look, (k, 4, 4), the headers' own (identity) first."""
+def guesses(template: Level, scene: Level, *, flat: bool = False, grown: bool = False) -> Array:
+    """Poses (template to scene) worth a look, (k, 4, 4), the headers' own (identity) first.
+
+    flat  of planes, which turn within themselves only; grown  in other sizes too
+    """
     middle, mass = template.center_mm, _mass(template)
     near, far = _spins() if flat else _turns()
     axes = _axes(template)
     near, far = axes @ near @ axes.T, axes @ far @ axes.T
+    if grown:
+        sizes = [np.diag([size, size, 1.0 if flat else size]) for size in _SIZES]
+        near, far = (np.concatenate([turns @ size for size in sizes]) for turns in (near, far))
     own = _principal(template, scene, flat=flat)
     return np.concatenate(
         [
@@ -40,9 +49,13 @@ def guesses(template: Level, scene: Level, *, flat: bool = False) -> Array:
 
 
 def shifted(poses: Array, template: Level) -> Array:
-    """Each of (k, 4, 4) poses, shifted along and against the template's axes, alone and together: (26 k, 4, 4)."""
-    lengths = template.affine[:3, :3] * np.array(template.values.shape)
-    ways = np.array([way for way in product(_SHIFTS, repeat=3) if any(way)]) @ lengths.T
+    """Each of (k, 4, 4) poses, shifted along and against the template's axes, alone and together: (26 k, 4, 4).
+
+    Not along an axis of one voxel.
+    """
+    shape = np.array(template.values.shape)
+    shares = (_SHIFTS if n > 1 else (0.0,) for n in shape)
+    ways = np.array([way for way in product(*shares) if any(way)]) @ (template.affine[:3, :3] * shape).T
     out = np.repeat(poses, len(ways), axis=0)
     turned = np.einsum("kij,mj->kmi", poses[:, :3, :3], ways)
     out[:, :3, 3] += turned.reshape(-1, 3)
@@ -106,13 +119,13 @@ def _axes(level: Level) -> Array:
 
 
 def _mass(level: Level) -> Array:
-    """Centre of the brighter part, weighted by value, LPS mm."""
+    """Centre of what is not background, LPS mm."""
     index, weight = _weights(level)
     return level.world(weight @ index / weight.sum()) if weight.any() else level.center_mm
 
 
 def _principal(template: Level, scene: Level, *, flat: bool) -> Array:
-    """Turns that lay the longest axis of the brighter part on the longest, the shortest on the shortest: (4, 3, 3)."""
+    """Turns that lay the longest axis of what is not background on the longest, the shortest on the shortest: (4, 3, 3)."""
     frames = []
     for level in (template, scene):
         index, weight = _weights(level)
@@ -125,8 +138,13 @@ def _principal(template: Level, scene: Level, *, flat: bool) -> Array:
 
 
 def _weights(level: Level) -> tuple[Array, NDArray[np.float64]]:
-    """Indices (n, 3) of a few thousand voxels, and how much each of them weighs."""
+    """Indices (n, 3) of a few thousand voxels, and how much each weighs: as it differs from what the border shows."""
     step = max(1, round((level.values.size / 4000) ** (1 / 3)))
     thin = level.values[::step, ::step, ::step]
     index = np.stack(np.meshgrid(*[np.arange(n) * step for n in thin.shape], indexing="ij"), axis=-1).reshape(-1, 3)
-    return index.astype(np.float64), np.where(thin > 0.1, thin, 0.0).ravel().astype(np.float64)
+    known = thin >= 0
+    border = np.ones(thin.shape, bool)
+    border[tuple(slice(1, -1) if n > 2 else slice(None) for n in thin.shape)] = False
+    rim = thin[border & known]
+    apart = np.abs(thin - (np.median(rim) if rim.size else 0.0))
+    return index.astype(np.float64), np.where(known & (apart > 0.1), apart, 0.0).ravel().astype(np.float64)
