@@ -27,6 +27,7 @@ MR: dict[str, Any] = {
     "classes": ["anterior", "posterior"],
     "object_px": None,
     "sides": [],
+    "spacing_varies": 1.0,
     "shows_both_sides": False,
     "thinnest": 6.0,
     "smallest_share": 0.03,
@@ -57,6 +58,7 @@ CHANGES: dict[str, list[Any]] = {
     "classes": [["left kidney"], [f"c{i}" for i in range(30)]],
     "sides": [["left kidney"]],
     "shows_both_sides": [True],
+    "spacing_varies": [2.0],
     "thinnest": [2.0, 60.0],
     "smallest_share": [0.0001],
     "largest_extent": [(90.0, 80.0, 100.0)],
@@ -88,7 +90,7 @@ def test_a_changed_fact_changes_only_what_rests_on_it(fact: str, data: st.DataOb
 
 @pytest.mark.parametrize("fact", sorted(CHANGES))
 def test_every_fact_matters_to_something(fact: str) -> None:
-    for base in (MR, MR | {"shape": [200.0, 210.0, 220.0], "largest_extent": (90.0, 80.0, 100.0)}):
+    for base in (MR, US, MR | {"shape": [200.0, 210.0, 220.0], "largest_extent": (90.0, 80.0, 100.0)}):
         plans = [make_plan(RULES, base | {fact: value}) for value in CHANGES[fact]]
         if any(differences(make_plan(RULES, base), plan) for plan in plans):
             return
