@@ -125,7 +125,7 @@ def _mass(level: Level) -> Array:
 
 
 def _principal(template: Level, scene: Level, *, flat: bool) -> Array:
-    """Turns that lay the longest axis of what is not background on the longest, the shortest on the shortest: (4, 3, 3)."""
+    """Turns that lay the principal axes of what is no background on each other, by their lengths: (4, 3, 3)."""
     frames = []
     for level in (template, scene):
         index, weight = _weights(level)
