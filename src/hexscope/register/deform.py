@@ -15,7 +15,7 @@ from hexscope.errors import UsageError
 from hexscope.register.bodies import stiffened
 from hexscope.register.context import Context
 from hexscope.register.contrast import VOXELS, named_apart, same_contrast
-from hexscope.register.flow import Correlation, Flow, Room
+from hexscope.register.flow import Correlation, CorrelationWithEdges, Flow, Room
 from hexscope.register.leap import leap
 from hexscope.register.pair import Pair, paired
 from hexscope.register.stages import ACROSS_SHARE, SPEEDS, Speed, Stage, cells_of, shrunk, stages
@@ -171,7 +171,8 @@ class Level:
     def flow(self, field: Floats, *, back: bool = False) -> Flow:
         """One direction from a field: moving onto still, or back."""
         images = (self.moving, self.still) if back else (self.still, self.moving)
-        likeness = (Context if self.across else Correlation)(*images, self.weight, self.stage, self.room)
+        within = CorrelationWithEdges if self.stage.effort.edges else Correlation
+        likeness = (Context if self.across else within)(*images, self.weight, self.stage, self.room)
         return Flow(likeness, field, self.stage, self.room)
 
     def climbed(self, fields: tuple[Floats, Floats]) -> tuple[tuple[Floats, Floats], float]:

@@ -77,6 +77,29 @@ class Correlation:
         share(lncc.products, field.shape[1], *args)
 
 
+class CorrelationWithEdges:
+    """Local correlation of two volumes, and as much of how steep they are: the bounds of small parts count more."""
+
+    def __init__(self, still: Floats, moving: Floats, weight: Floats, stage: Stage, room: Room) -> None:
+        self._plain = Correlation(still, moving, weight, stage, room)
+        self._edges = Correlation(steepness(still, stage.mm), steepness(moving, stage.mm), weight, stage, room)
+        self.active, self.value = self._plain.active, 0.0
+
+    def slope(self, field: Floats) -> Floats:
+        one = self._plain.slope(field).copy()
+        both = self._edges.slope(field)
+        both += one
+        self.value = (self._plain.value + self._edges.value) / 2
+        return both
+
+
+def steepness(volume: Floats, mm: Array) -> Floats:
+    """Length of the gradient, 1 where it is as steep as anywhere but in a hundredth of the volume."""
+    long = [axis for axis in range(3) if volume.shape[axis] > 1]
+    length = np.sqrt(sum(np.gradient(volume, axis=axis) ** 2 / mm[axis] ** 2 for axis in long))
+    return np.asarray(length / max(float(np.percentile(length, 99)), 1e-6), dtype=np.float32)
+
+
 def _counts(shape: tuple[int, ...], cells: tuple[int, ...], sizes: NDArray[np.int64]) -> Floats:
     """Voxels of the window about each cell, along each axis, (3, longest)."""
     out = np.ones((3, max(cells)), np.float32)

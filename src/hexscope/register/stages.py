@@ -24,7 +24,7 @@ _MOST_STAGES = 4
 _LARGE_FROM = 64
 
 #: In finest voxels of a stage: a round's typical step, and at most so many of those.
-STEP, LONGEST = 0.13, 4.0
+STEP, LONGEST = 0.1, 4.0
 
 #: In finest cells of a stage: half the width of the windows whose correlation is compared.
 RADIUS = 2.0
@@ -37,12 +37,14 @@ class Effort:
     rounds      at the finest stage and at each coarser one (the last holds for the rest), in both directions
     ending      rounds that end the finest stage in one direction
     step_sigma  smoothness of each step, field_sigma of what they have made, both in finest voxels of a stage
+    edges       compare how steep the images are as well
     """
 
     rounds: tuple[int, ...]
     ending: int
     step_sigma: float
     field_sigma: float
+    edges: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ class Speed:
 SPEEDS = {
     "fast": Speed(
         Effort((6, 30, 40), 14, 1.7, 0.7),
-        Effort((10, 60, 60), 40, 1.7, 0.5),
+        Effort((8, 40, 60), 35, 1.7, 0.45, edges=True),
         Effort((12, 40, 50), 14, 3.0, 1.4),
         24_000_000,
     ),
     "accurate": Speed(
         Effort((16, 40, 60), 20, 1.7, 0.65),
-        Effort((20, 80, 80), 60, 1.7, 0.5),
+        Effort((20, 80, 80), 60, 1.7, 0.45, edges=True),
         Effort((30, 60, 60), 20, 3.0, 1.4),
         120_000_000,
     ),
