@@ -123,13 +123,18 @@ class Similarity:
         rise = rise[0] * share_of[0] + score[0] * lean[0]
         sums = np.zeros((self._blocks, 3, 4))
         share(pull, self._blocks, self.samples.points_mm, self._shown, felt, rise.astype(np.float32), sums, _BLOCK)
-        by_mm = np.linalg.inv(self.scene.affine[:3, :3]).T @ sums.sum(axis=0)
+        by_mm = self._to_index[:3, :3].T @ sums.sum(axis=0)
         return float(score[0] * share_of[0]), Push(by_mm[:, 3], by_mm[:, :3] @ matrix[:3, :3].T)
 
     @cached_property
     def _shown(self) -> NDArray[np.int32]:
         """The bin that each sample falls into."""
         return np.round(self.samples.values * np.float32(self.bins - 1)).astype(np.int32)
+
+    @cached_property
+    def _to_index(self) -> Array:
+        """(4, 4) from mm to indices of the scene."""
+        return np.asarray(np.linalg.inv(self.scene.affine))
 
     @cached_property
     def _felt(self) -> Floats:
@@ -146,7 +151,7 @@ class Similarity:
 
     def _maps(self, matrices: Array) -> Floats:
         """(k, 3, 4) from a sample's point to its index in the scene."""
-        to_index = np.linalg.inv(self.scene.affine) @ matrices
+        to_index = self._to_index @ matrices
         to_index[:, :3, 3] += to_index[:, :3, :3] @ self.samples.center_mm
         return np.ascontiguousarray(to_index[:, :3], np.float32)
 

@@ -60,9 +60,6 @@ _TURN_TOLL = 0.05
 #: Samples that decide among thousands of starts.
 _GLANCE = 1000
 
-#: One sample of so many climbs first at the finest stage.
-_FEW = 5
-
 #: Starts that are shifted too, and starts that are followed at the coarse stage besides the headers' own.
 _SHIFTED, _FOLLOWED = 24, 16
 
@@ -155,9 +152,7 @@ def find(rungs: Ladder, *, kind: str = "rigid", progress: Progress | None = None
     tell("climbing to the end")
     answer, *others = (climbed[i] for i in kept)
     free = answer.matrix if kind == "rigid" else rungs.rungs[1].climb(answer.matrix, kind=kind).matrix
-    samples = rungs.finest.similarity.samples
-    few = samples.where(np.arange(len(samples.values)) % _FEW == 0)  # most of the way is cheap
-    found = rungs.finest.climb(rungs.finest.climb(free, kind=kind, samples=few).matrix, kind=kind)
+    found = rungs.finest.climb(free, kind=kind)
     if kind != "rigid" and not rungs.finest.flat:
         found = polished(rungs.template, rungs.scene, found, kind)
     return [found, *others]
