@@ -59,7 +59,7 @@ def overlapping_loss(logits: Tensor, target: Tensor, known: Tensor, labelled: Te
 
 
 def instances_loss(logits: Tensor, target: Tensor, known: Tensor, labelled: Tensor | None = None) -> Tensor:
-    """For objects: plane 0 is "part of an object", plane 1 how deep within it (0 at its border, 1 at its middle)."""
+    """For objects: plane 0 is "part of an object", plane 1 how deep within it (0 at its border, 1 from half way in)."""
     inside = overlapping_loss(logits[:, :1], target[:, :1], known)
     depth = F.binary_cross_entropy_with_logits(logits[:, 1:], target[:, 1:], weight=known, reduction="sum")
     return inside + 2 * depth / known.sum().clamp_min(1.0)
