@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs models clean
+.PHONY: setup setup-test setup-check demo test test-slow check bench readers docs kernels models clean
 
 setup: $(VENV)/.default  ## the default install, with .venv/bin/hexscope
 
@@ -14,14 +14,14 @@ $(VENV)/.default: pyproject.toml
 
 setup-test: $(VENV)/.test
 
-$(VENV)/.test: $(VENV)/.default
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+$(VENV)/.test: $(VENV)/.default constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 
 setup-check: $(VENV)/.check
 
 $(VENV)/.check: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: setup  ## make the digital patient, study it, compare with the truth: open demo/report/report.html
@@ -51,6 +51,9 @@ models: setup-test  ## the models that ship, by their recipes: about two CPU hou
 
 docs: setup  ## regenerate the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
+
+kernels: setup-check  ## compile the kernels anew, after an edit of src/hexscope/kernels: writes its lib/*.so
+	$(BIN)/python -m hexscope.kernels.build
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

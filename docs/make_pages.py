@@ -26,11 +26,11 @@ def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:
     """ "works", "needs your model" or "not offered" for each task and modality, by trying."""
     cells = {}
     for code, image in images.items():
-        partner = images["CT"] if code != "CT" else images["MR"]
+        partner = (images["CT"] if code != "CT" else images["MR"]) if image.is_volume else image
         tries: dict[str, Callable[[], object]] = {
             "segment": lambda image=image: hx.segment(image),
             "detect": lambda image=image: hx.detect(image),
-            "register": lambda image=image, partner=partner: hx.register(partner, image),
+            "register": lambda image=image, partner=partner: hx.register(partner, image),  # planes: on themselves
             "fuse": lambda image=image: _fuse(image, images),
         }
         for task in TASKS:
@@ -40,7 +40,7 @@ def coverage(images: Mapping[str, hx.Image]) -> dict[tuple[str, str], str]:
 
 def _fuse(image: hx.Image, images: Mapping[str, hx.Image]) -> object:
     if image.is_volume:
-        return hx.fuse(images["CT"], image, through=hx.Transform(kind="identity")).rgb(10)
+        return hx.fuse(images["CT"], image, through=hx.Transform(kind="identity"), force=True).rgb(10)
     if image.modality == "SM":
         image = image.crop((0, 0), (64, 80))
     return hx.fuse(image, image).picture
@@ -71,7 +71,7 @@ def coverage_page(cells: Mapping[tuple[str, str], str]) -> str:
         "",
         "Made by `make docs`, by trying every task on the digital patient's image of every modality; a test makes it",
         "again and compares. *Needs your model*: no rule fits and no model ships yet. *Not offered*: refused with the",
-        "reason (there is nothing to register in a picture without a place in the patient).",
+        "reason (a task that the numbers of that modality do not allow).",
         "",
         head,
         "|" + "---|" * (len(MODALITIES) + 1),

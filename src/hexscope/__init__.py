@@ -21,8 +21,9 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "convert", "demo", "detect", "fuse", "guide", "info", "measure", "open_study", "phantom",
-            "quantify", "read", "read_mask", "read_transform", "register", "resample", "save", "segment", "study",
+            "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
+            "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
+            "register_table", "resample", "save", "segment", "study", "turn",
         ),
         "hexscope.verbs",
     ),
@@ -37,6 +38,7 @@ _HOME = {
     "ModelCard": "hexscope.models.card",
     "Quantity": "hexscope.core.quantity",
     "Sphere": "hexscope.detect.threshold",
+    "View": "hexscope.fuse.planes",
     **dict.fromkeys(
         (
             "HexscopeError", "UsageError", "InputError", "FormatError", "GeometryError", "UncalibratedError",

@@ -17,12 +17,13 @@ TASKS = {"segment", "detect", "classify", "register", "fuse"}
 #: room -> rooms it may import. errors is open to all; a room may import itself.
 MAY_IMPORT = {
     "errors": set(),
-    "core": set(),
+    "kernels": set(),
+    "core": {"kernels"},
     "modality": {"core"},
     "io": {"core", "modality"},
     "trust": {"core", "modality"},
     "models": {"core", "modality", "trust"},
-    "register": {"core", "modality", "trust"},
+    "register": {"core", "modality", "trust", "kernels"},
     "fuse": {"core", "modality", "trust"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust"},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "phantom": {"core", "modality", "io"},
     "study": {"core", "modality", "io", "trust", "models", "phantom", "evaluate", *TASKS},
     "model_verbs": {"core", "io", "models", "train", "evaluate", "study"},
-    "verbs": {"model_verbs", "core", "modality", "io", "trust", "models", "phantom", "study", *TASKS},
+    "verbs": {"model_verbs", "core", "modality", "io", "trust", "models", "phantom", "study", "evaluate", *TASKS},
     "cli": {"verbs", "model_verbs"},
     "__main__": {"cli"},
 }
@@ -39,6 +40,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     **{p: {"io"} for p in ("pydicom", "highdicom", "nibabel", "openslide", "tifffile", "SimpleITK", "imagecodecs")},
     "torch": {"train"},
+    "numba": {"kernels"},
 }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from hexscope.core.geometry import Grid
 from hexscope.core.transform import Transform, rigid
+from hexscope.core.warp import Warp
 
 angles = st.floats(-170, 170).filter(lambda a: abs(a) > 0.5)
 shifts = st.floats(-300, 300)
@@ -32,3 +34,29 @@ def grids(draw: st.DrawFn) -> Grid:
     if draw(st.booleans()):
         affine[:3, 1] *= -1
     return Grid(tuple(shape), affine)
+
+
+def smooth_warp(grid: Grid, seed: int, size_mm: float = 0.5) -> Warp:
+    """Displacements of ``size_mm`` (standard deviation), too smooth to fold on a grid that is not tiny."""
+    noise = np.random.default_rng(seed).normal(size=(*grid.shape, 3))
+    wide = [2.0] * grid.ndim + [0.0]
+    field = ndimage.gaussian_filter(noise, wide, mode="nearest")
+    steep = max(float(np.abs(np.diff(field, axis=k)).max(initial=0)) for k in range(grid.ndim))
+    finest = min(grid.require_spacing("a warp"))
+    return Warp(grid, field * min(size_mm / field.std(), 0.2 * finest / max(steep, 1e-9)))
+
+
+@st.composite
+def warps(draw: st.DrawFn) -> Warp:
+    return smooth_warp(draw(grids()), draw(st.integers(0, 1000)))
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> Transform:
+    """Any transform: affine parts and warps in any order, some of them undone."""
+    parts = draw(st.lists(st.one_of(transforms(), warps()), min_size=1, max_size=4))
+    whole = Transform(kind="identity")
+    for part in parts:
+        one = part if isinstance(part, Transform) else Transform.deformable(np.eye(4), part)
+        whole = whole @ (one.inverse if draw(st.booleans()) else one)
+    return whole

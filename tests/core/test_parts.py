@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hexscope
-from hexscope.models.card import ModelCard
 from hexscope.core.faults import FAULTS, Fault
 from hexscope.core.patches import stitch, tiles
 from hexscope.core.quantity import Quantity, require_quantity
 from hexscope.errors import FormatError, QuantityError, UsageError
+from hexscope.models.card import ModelCard
 
 CARD = """
 name = "liver-v1"

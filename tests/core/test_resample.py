@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.resample import resample, straight, straightened, upright
 from hexscope.core.transform import Transform, rigid
-from hexscope.errors import GeometryError
-from tests.core.strategies import grids, transforms
+from hexscope.core.warp import Warp
+from hexscope.errors import GeometryError, UncalibratedError, UsageError
+from tests.core.strategies import grids, smooth_warp, transforms
 
 
 def ramp(grid: Grid, weights: tuple[float, float, float] = (0.7, -1.3, 2.1)) -> Image:
@@ -141,3 +144,113 @@ def test_straightening_blurs_nothing_and_leaves_straight_grids_alone(oblique_gri
     out = straightened(Image.from_array(array, Grid((5, 7, 11), affine), quantity="HU"))
     assert out.shape == (5, 15, 11) and out.array.max() == pytest.approx(1000, abs=0.01)
     assert np.count_nonzero(out.array > 1) == 1 and np.count_nonzero(out.array == -1000) == 5 * 8 * 11
+
+
+# ---- through deformations -------------------------------------------------------------------------------------
+
+
+def bent(grid: Grid, seed: int = 0) -> Transform:
+    turn = rigid((4, -3, 5), (0.4, -0.3, 0.6), grid.center_mm)
+    return Transform.deformable(turn.matrix, smooth_warp(grid, seed, 1.0))
+
+
+@given(grids(), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_images_follow_points(grid: Grid, seed: int) -> None:
+    """Of a linear image, the value at a fixed pixel is that of the moving point that lands on it."""
+    through = bent(grid, seed)
+    image = ramp(grid)
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    came_from = through.inverse.points(grid.to_world(index))
+    source = grid.to_index(came_from)
+    inner = np.all((source >= 0) & (source <= np.array(grid.shape) - 1), axis=-1)
+    expected = (came_from @ np.array([0.7, -1.3, 2.1]) + 5.0)[inner]
+    assert np.allclose(resample(image, grid, through=through).array[inner], expected, atol=1e-5)
+    single = Image.from_array(image.array.astype(np.float32), grid)
+    size = 1e-5 * float(np.abs(image.array).max())
+    assert np.allclose(resample(single, grid, through=through).array[inner], expected, atol=size + 1e-5)
+    back = resample(image, grid, through=through.inverse).array
+    assert np.all(np.isfinite(back))
+
+
+def test_how_many_threads_and_rows_at_a_time_does_not_show(oblique_grid: Grid, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    to = oblique_grid.with_spacing((0.21, 0.21, 0.21))
+    image = Image.from_array(np.random.default_rng(0).normal(size=oblique_grid.shape).astype(np.float32), oblique_grid)
+    labels = Mask.from_array((image.array * 3).astype(np.int16).clip(0), oblique_grid)
+
+    def all_ways() -> list[np.ndarray]:
+        through = bent(oblique_grid)
+        images = [resample(image, to, through=through, how=how).array for how in ("linear", "cubic", "nearest")]
+        return [*images, *(resample(labels, to, through=through, how=how).array for how in ("nearest", "vote"))]
+
+    monkeypatch.setenv("HEXSCOPE_THREADS", "1")
+    one = all_ways()
+    monkeypatch.setenv("HEXSCOPE_THREADS", "3")
+    monkeypatch.setattr("hexscope.core.pull._POINTS", 20000)
+    assert all(np.array_equal(a, b) for a, b in zip(one, all_ways(), strict=True))
+
+
+def test_votes_are_the_largest_of_interpolated_indicators(oblique_grid: Grid) -> None:
+    labels = np.random.default_rng(1).integers(0, 4, oblique_grid.shape).astype(np.uint16)
+    to, through = oblique_grid.with_spacing((1.1, 0.4, 0.3)), bent(oblique_grid)
+    voted = resample(Mask.from_array(labels, oblique_grid), to, through=through, how="vote").array
+    shares = np.stack([
+        resample(Image.from_array((labels == v).astype(np.float64), oblique_grid), to, through=through).array
+        for v in range(4)
+    ])  # fmt: skip
+    best = np.sort(shares, axis=0)
+    clear = best[-1] - best[-2] > 0.05  # anti-aliasing of the indicators is nothing here: the grid is finer
+    assert clear.mean() > 0.5 and np.array_equal(voted[clear], shares.argmax(axis=0)[clear])
+    with pytest.raises(UsageError, match="vote"):
+        resample(ramp(oblique_grid), to, how="vote")
+
+
+def test_planes_go_through_deformations(oblique_grid: Grid) -> None:
+    plane = Grid((7, 11), oblique_grid.affine[:, 1:])  # type: ignore[index]
+    through = Transform.deformable(np.eye(4), smooth_warp(plane, 2))
+    image = ramp_2d(plane)
+    index = np.stack(np.meshgrid(*map(np.arange, plane.shape), indexing="ij"), axis=-1)
+    source = plane.to_index(through.inverse.points(plane.to_world(index)))
+    inner = np.all((source >= 0) & (source <= np.array(plane.shape) - 1), axis=-1)
+    expected = source @ np.array([2.0, -3.0])
+    assert inner.mean() > 0.4
+    assert np.allclose(resample(image, plane, through=through).array[inner], expected[inner], atol=1e-6)
+
+
+def test_pictures_with_a_spacing_are_moved_in_their_own_mm() -> None:
+    """An X-ray or a slide knows no patient: x runs along its rows, y down, from its first pixel."""
+    y, x = np.indices((40, 50))
+    image = Image.from_array(2.0 * y - 3.0 * x, Grid((40, 50), spacing_mm=(0.5, 0.4), plane="detector"))
+    to = Grid((20, 30), spacing_mm=(0.3, 0.2), plane="detector")
+    move = rigid((0, 0, 10), (-2.0, -3.0, 0), (5, 6, 0))
+    moved = resample(image, to, through=move)
+    assert moved.grid is to
+    row, column = 7, 11
+    source = move.inverse.points((column * 0.2, row * 0.3, 0.0))
+    assert moved.array[row, column] == pytest.approx(2.0 * source[1] / 0.5 - 3.0 * source[0] / 0.4, abs=1e-6)
+    with pytest.raises(UncalibratedError, match="spacing"):
+        resample(Image.from_array(np.zeros((4, 5))), to, through=move)
+    with pytest.raises(GeometryError, match="axes"):
+        resample(image, Grid((3, 4, 5), np.eye(4)), through=move)
+
+
+def ramp_2d(plane: Grid) -> Image:
+    y, x = np.indices(plane.shape)
+    return Image.from_array(2.0 * y - 3.0 * x, plane)
+
+
+def test_the_way_costs_little_memory() -> None:
+    """Beside the image and its result, no more than a fixed room; 24 bytes a voxel on the way would be ten times it."""
+    shape = (60, 300, 280)
+    affine = np.array([[0, 0, 0.5, 1], [0, 0.7, 0, 2], [2.0, 0, 0, 3], [0, 0, 0, 1]])
+    grid = Grid(shape, affine)
+    image = Image.from_array(np.ones(shape, np.float32), grid)
+    field = np.ones((*shape, 3), np.float32)
+    through = Transform.deformable(rigid((1, 2, 3), (1, 0, 2), (0, 0, 0)).matrix, Warp(grid, field))
+    resample(ramp(Grid((3, 4, 5), affine)), Grid((3, 4, 5), affine), through=bent(Grid((3, 4, 5), affine)))  # loads
+    tracemalloc.start()
+    out = resample(image, grid, through=through)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert out.array.nbytes == 4 * 60 * 300 * 280
+    assert peak < out.array.nbytes + 24 * (1 << 18) + (4 << 20)

@@ -30,4 +30,4 @@ def test_coverage(maker: ModuleType, phantom_study: Path) -> None:
     cells = maker.coverage(maker.phantom_images(phantom_study))
     assert (DOCS / "coverage.md").read_text(encoding="utf-8") == maker.coverage_page(cells), "run make docs"
     assert cells["segment", "CT"] == "works" and cells["classify", "CT"] == "needs your model"
-    assert cells["register", "XR"] == "not offered"
+    assert cells["register", "XR"] == "works" and cells["detect", "XR"] == "needs your model"

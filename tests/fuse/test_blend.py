@@ -93,7 +93,10 @@ def test_through_a_transform(ct: Image, pet: Image) -> None:
     elsewhere = replace(pet, grid=away)
     with pytest.raises(GeometryError, match="frames of reference"):
         fuse(ct, elsewhere)
-    back = replace(motion.inverse, moving_frame="1.2.3.4", fixed_frame=FRAME)
+    bare = replace(motion.inverse, moving_frame="1.2.3.4", fixed_frame=FRAME)
+    with pytest.raises(RefusedError, match="no certificate"):
+        fuse(ct, elsewhere, through=bare)
+    back = replace(bare, certificate=Certificate("accept", 0.9, ()))
     fused = fuse(ct, elsewhere, through=back)
     assert np.allclose(fused.over.array, pet.array, atol=1e-4)
     assert np.array_equal(fused.over.array, resample(elsewhere, ct.grid, through=back).array)

@@ -12,7 +12,7 @@ from hexscope.errors import UsageError
 from hexscope.fuse import PALETTES, palette
 from hexscope.fuse.palettes import colours
 
-_FILES = {"hot iron": "hotiron", "pet": "pet", "hot metal blue": "hotmetalblue"}
+_FILES = {"hot iron": "hotiron", "pet": "pet", "hot metal blue": "hotmetalblue", "pet 20 step": "pet20step"}
 
 
 @pytest.mark.parametrize("name", sorted(_FILES))
@@ -31,10 +31,10 @@ def test_grey_is_the_identity() -> None:
 
 
 def test_names() -> None:
-    assert set(_FILES) | {"grey"} == set(PALETTES)
+    assert set(_FILES) | {"grey", "rainbow"} == set(PALETTES)
     assert np.array_equal(palette("Hot-Iron"), palette("hot_iron"))
     with pytest.raises(UsageError, match="hot metal blue"):
-        palette("rainbow")
+        palette("jet")
     with pytest.raises(ValueError, match="read-only"):
         palette("pet")[0, 0] = 1
 

@@ -194,3 +194,27 @@ def test_text_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "BMW.txt"
     path.write_text("BM is how this text begins, and it is no bitmap")
     assert not RASTER.sniff(path.read_bytes(), path)
+
+
+@pytest.mark.parametrize("kind", ["lossless", "twelve bits", "JPEG-LS", "lossless RGB"])
+def test_rare_jpegs(kind: str, tmp_path: Path) -> None:
+    """What Pillow refuses is read all the same, number for number."""
+    from imagecodecs import jpeg8_encode, jpegls_encode
+
+    smooth = (np.add.outer(np.arange(7), np.arange(11)) * 100 + 300).astype(np.uint16)
+    colours = np.ascontiguousarray(COLOURS[..., :3])
+    path, (truth, data, slack) = (
+        tmp_path / "a.jpg",
+        {
+            "lossless": (DEEP, jpeg8_encode(DEEP, lossless=True, bitspersample=16), 0),
+            "twelve bits": (smooth, jpeg8_encode(smooth, level=95, bitspersample=12), 40),
+            "JPEG-LS": (DEEP, jpegls_encode(DEEP), 0),
+            "lossless RGB": (colours, jpeg8_encode(colours, lossless=True), 0),
+        }[kind],
+    )
+    path.write_bytes(data)
+    image = _load(path)
+    assert image.array.shape == truth.shape
+    assert np.abs(image.array.astype(int) - truth.astype(int)).max() <= slack
+    path.write_bytes(data[: len(data) // 2])
+    assert _fault(path) == "file.truncated"

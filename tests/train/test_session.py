@@ -188,7 +188,7 @@ def pictures(folder: Path) -> Path:
 
 
 def test_objects_in_colour(tmp_path: Path) -> None:
-    order = Order("discs", overrides={**SMALL, "iterations": "90"}, kinds={"image": "SM:RGB"})
+    order = Order("discs", overrides={**SMALL, "iterations": "200"}, kinds={"image": "SM:RGB"})
     result = train("segment", read_cases(pictures(tmp_path)), tmp_path / "model", order)
     card = Model.open(tmp_path / "model").card
     assert card.recipe is not None and card.recipe.target == "instances" and card.recipe.planes == 3

@@ -1,4 +1,4 @@
-"""Commands about models: models, train, plan, evaluate, data get; and their arguments."""
+"""Commands about models: models, train, plan, data get; and their arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.model_verbs import models_matrix, open_model, public_sets
+from hexscope.cli.evaluating import add_cases, figure
+from hexscope.model_verbs import models_matrix, public_sets
 
 Command = argparse.ArgumentParser
 
@@ -24,10 +25,6 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
     sub = command("plan", plan, "how a model was made, choice by choice with reasons; or what differs between two")
     sub.add_argument("model", metavar="MODEL")
     sub.add_argument("other", metavar="OTHER", nargs="?")
-    sub = command("evaluate", evaluate, "a model on labelled cases: every metric with its interval")
-    sub.add_argument("model", metavar="MODEL", help=t("name of a model, or a model folder"))
-    _cases(sub, t)
-    sub.add_argument("--per-case", action="store_true", help=t("also every case by itself"))
     sub = command("data", data, "fetch a public set: checked, unpacked, with a table of cases; or list the sets")
     sub.add_argument("action", choices=("get", "list"))
     sub.add_argument("name", metavar="SET", nargs="?")
@@ -39,7 +36,7 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
 
 def _add_train(sub: Command, t: Callable[[str], str]) -> None:
     sub.add_argument("task", choices=("segment",))
-    _cases(sub, t)
+    add_cases(sub, t)
     sub.add_argument("--name", required=True, help=t("what the model is called"))
     sub.add_argument("-o", "--out", metavar="DIR", help=t("the model's folder; without it, your own shelf"))
     sub.add_argument("--minutes", type=float, default=10.0, metavar="M", help=t("CPU minutes of training; 10"))
@@ -80,17 +77,6 @@ def assignment(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"write it as NAME=VALUE; got {text!r}")
     return name, value
-
-
-def _cases(sub: Command, t: Callable[[str], str]) -> None:
-    sub.add_argument("table", metavar="CASES.csv", help=t("table of labelled cases: CSV, dataset.json, COCO, a folder"))
-    sub.add_argument(
-        "--as",
-        dest="kinds",
-        metavar="[INPUT=]MODALITY[:QUANTITY],…",
-        help=t("what images are that do not say, e.g. MR, or pet=PT:SUVbw,ct=CT:HU"),
-    )
-    sub.add_argument("--allow-missing", action="store_true", help=t("take cases of which an input is blank"))
 
 
 # ---- models -------------------------------------------------------------------------------------------------
@@ -145,12 +131,6 @@ def headline(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """``dice 0.91 (0.88 … 0.94) n=12``: one figure of a model; the JSON has all."""
     name = next((name for name in (*_HEADLINES, *metrics) if name in metrics), None)
     return "" if name is None else f"{name} {figure(metrics[name])}"
-
-
-def figure(value: Mapping[str, float]) -> str:
-    if value["low"] is None:  # one patient: nothing can be said of others
-        return f"{value['mean']:.3g} n={value['n']}"
-    return f"{value['mean']:.3g} ({value['low']:.3g} … {value['high']:.3g}) n={value['n']}"
 
 
 # ---- training -----------------------------------------------------------------------------------------------
@@ -216,7 +196,7 @@ class _Teller:
             self._console.say("{done} of {total}: {figures}", done=done, total=total, figures=shown)
 
 
-# ---- plans and measures -------------------------------------------------------------------------------------
+# ---- plans and data -------------------------------------------------------------------------------------
 
 
 def plan(options: Namespace, console: Console) -> int:
@@ -231,36 +211,6 @@ def plan(options: Namespace, console: Console) -> int:
     if not rows:
         console.say("the two plans are alike")
     return 0
-
-
-def evaluate(options: Namespace, console: Console) -> int:
-    model = open_model(options.model)
-    value = hx.evaluate(
-        model,
-        options.table,
-        kinds=options.kinds,
-        per_case=options.per_case,
-        allow_missing=options.allow_missing,
-        progress=console.counter("measuring cases"),
-    )
-    rows = [(k, figure(v)) for k, v in value.items() if isinstance(v, dict)]
-    lines = console.table(("metric", "mean (95 % interval)"), rows)
-    lines += _per_case(value.get("cases", []), console)
-    for failed in value.get("failed", []):
-        console.say("failed: {name}: {why}", name=failed["case"], why=failed["reason"])
-    console.result(value, [*lines, *value.get("notes", [])])
-    return 3 if value.get("failed") else 0
-
-
-def _per_case(cases: list[dict[str, Any]], console: Console) -> list[str]:
-    if not cases:
-        return []
-    keys = list(dict.fromkeys(key for case in cases for key in case))
-    return ["", *console.table(keys, ([_number(case.get(key)) for key in keys] for case in cases))]
-
-
-def _number(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def data(options: Namespace, console: Console) -> int:

@@ -1,12 +1,10 @@
-"""Commands that make one thing from another: convert, quantify, resample, register, fuse, segment, detect."""
+"""Commands that make one thing from another: convert, quantify, resample, segment, detect."""
 
 from __future__ import annotations
 
-import csv
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import hexscope as hx
@@ -64,72 +62,6 @@ def resample(options: Namespace, console: Console) -> int:
     source = target if isinstance(target, hx.Image) and isinstance(thing, hx.Mask) else None
     hx.save(hx.resample(thing, target.grid, through=through, how=options.how), options.out, source=source)
     console.result({"out": options.out}, options.out)
-    return 0
-
-
-# ---- registration and fusion --------------------------------------------------------------------------------
-
-
-def register(options: Namespace, console: Console) -> int:
-    if options.table is not None:
-        return _register_table(options, console)
-    if options.fixed is None or options.moving is None:
-        raise hx.UsageError("register needs FIXED and MOVING, or --table PAIRS.csv")
-    value = _register_pair(options.fixed, options.moving, options.out, options, console)
-    certificate = value["certificate"]
-    lines = [f"{options.out}  {value['kind']}  {certificate['verdict']} ({certificate['score']:.2f})"]
-    console.result(value, [*lines, *certificate["reasons"]])
-    return 0
-
-
-def _register_pair(fixed: str, moving: str, out: str, options: Namespace, console: Console) -> dict[str, Any]:
-    fixed_image, moving_image = _image(fixed), _image(moving)
-    started = process_time()
-    transform = hx.register(fixed_image, moving_image, kind=options.kind, seed=options.seed, progress=console.say)
-    seconds = process_time() - started
-    hx.save(transform, out)
-    if getattr(options, "moved", None):
-        hx.save(hx.resample(moving_image, fixed_image.grid, through=transform), options.moved)
-    return {
-        "out": out,
-        "kind": transform.kind,
-        "matrix_lps": transform.inverse.matrix.tolist(),
-        "direction": "fixed_to_moving",
-        "certificate": None if transform.certificate is None else transform.certificate.as_json(),
-        "cpu_s": round(seconds, 3),
-    }
-
-
-def _register_table(options: Namespace, console: Console) -> int:
-    table = Path(options.table)
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not {"fixed", "moving"} <= set(rows[0]):
-        raise hx.UsageError(
-            f"{table} needs the columns fixed and moving (and case); it has {list(rows[0]) if rows else []}"
-        )
-    folder = Path(options.out)
-
-    def one(index: int) -> dict[str, Any]:
-        row = rows[index]
-        case = row.get("case") or f"pair-{index + 1}"
-        fixed, moving = str(table.parent / row["fixed"]), str(table.parent / row["moving"])
-        return {"case": case, **_register_pair(fixed, moving, str(folder / f"{case}.tfm"), options, console)}
-
-    names = [row.get("case") or f"pair-{i + 1}" for i, row in enumerate(rows)]
-    return _each(names, one, console)
-
-
-def fuse(options: Namespace, console: Console) -> int:
-    a, b = _image(options.a), _image(options.b)
-    through = None if options.through is None else hx.read_transform(options.through)
-    look = {"alpha": options.alpha, **({"palette": options.palette} if options.palette else {})}
-    fused = hx.fuse(a, b, how=options.how, through=through, force=options.force, **look)
-    hx.save(fused.as_saved(options.out), options.out)
-    certificate = None if fused.certificate is None else fused.certificate.as_json()
-    value = {"out": options.out, "how": options.how, "certificate": certificate}
-    verdict = "" if certificate is None else f"  {certificate['verdict']} ({certificate['score']:.2f})"
-    console.result(value, f"{options.out}  {options.how}{verdict}")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import jobs, learning, looking, making
+from hexscope.cli import evaluating, fusing, jobs, learning, looking, making, registering
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -72,8 +72,12 @@ def _image(sub: Command, t: Callable[[str], str], name: str = "image", **more: A
     )
 
 
-def _reading(sub: Command, t: Callable[[str], str]) -> None:
+def _spacing(sub: Command, t: Callable[[str], str]) -> None:
     sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
+
+
+def _reading(sub: Command, t: Callable[[str], str]) -> None:
+    _spacing(sub, t)
     sub.add_argument(
         "--as",
         dest="kind_of_image",
@@ -97,7 +101,7 @@ def _add_looking(command: Callable[..., Command], t: Callable[[str], str]) -> No
     sub = command("measure", looking.measure, "volume, area, diameter and values, per label of a mask")
     _image(sub, t, "mask")
     sub.add_argument("--on", metavar="IMAGE", help=t("the image whose values are measured"))
-    sub.add_argument("--spacing-mm", type=spacing, metavar="Z,Y,X", help=t("spacing of an image that does not say"))
+    _spacing(sub, t)
 
 
 def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> None:
@@ -115,26 +119,27 @@ def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> Non
     _image(sub, t)
     sub.add_argument("--to", required=True, metavar="GRID", help=t("the image whose grid is taken"))
     sub.add_argument("--through", metavar="T", help=t("a transform from register"))
-    sub.add_argument("--how", choices=("linear", "cubic", "nearest"), default="linear")
+    sub.add_argument("--how", choices=("linear", "cubic", "nearest", "vote"), default="linear")
     _out(sub, t)
     _reading(sub, t)
-    sub = command("register", making.register, "the transform that brings MOVING onto FIXED, with a verdict on it")
+    sub = command("register", registering.register, "the transform that brings MOVING onto FIXED, with a verdict on it")
     _image(sub, t, "fixed", nargs="?")
     _image(sub, t, "moving", nargs="?")
     _out(sub, t)
-    sub.add_argument("--kind", choices=("rigid", "affine"), default="rigid")
-    sub.add_argument("--moved", metavar="OUT", help=t("also write the moving image on the fixed grid"))
-    sub.add_argument("--table", metavar="PAIRS.csv", help=t("many pairs: columns case, fixed, moving; OUT is a folder"))
-    sub.add_argument("--seed", type=int, default=0)
-    sub = command("fuse", making.fuse, "two images in one frame: picture or volume, numbers kept")
+    _spacing(sub, t)
+    registering.add_register(sub, t)
+    sub = command("certify", registering.certify, "a verdict on whether MOVING lies on FIXED, as it is or through T")
+    _image(sub, t, "fixed")
+    _image(sub, t, "moving")
+    _spacing(sub, t)
+    registering.add_certify(sub, t)
+    sub = command("fuse", fusing.fuse, "two images in one frame: picture or volume, numbers kept")
     _image(sub, t, "a")
     _image(sub, t, "b")
     _out(sub, t)
-    sub.add_argument("--how", default="overlay", metavar="HOW", help="overlay, max, checkerboard")
-    sub.add_argument("--alpha", type=float, default=0.5)
-    sub.add_argument("--palette", default=None)
-    sub.add_argument("--through", metavar="T", help=t("a transform from register"))
-    sub.add_argument("--force", action="store_true", help=t("fuse although the registration is rejected"))
+    fusing.add_fuse(sub, t)
+    sub = command("evaluate", evaluating.evaluate, "a model on labelled cases, or a way to fuse on pairs, scored")
+    evaluating.add_evaluate(sub, t)
 
 
 def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None:

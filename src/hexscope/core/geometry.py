@@ -146,6 +146,19 @@ class Grid:
             )
         return self.affine
 
+    def placed(self, purpose: str) -> Grid:
+        """The grid with a place. A plane whose file names none becomes its own world: x along its rows, y down, in mm
+        from its first pixel.
+
+        Raises UncalibratedError for a plane without a spacing, and for a volume without a place.
+        """
+        if self.affine is None and self.ndim == 2:
+            down, right = self.require_spacing(purpose)
+            affine = np.array([[0.0, right, 0.0], [down, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+            return replace(self, affine=affine)
+        self.require_affine(purpose)
+        return self
+
     # ---- indices and points -------------------------------------------------------------------------
 
     def to_world(self, index: NDArray[Any] | Sequence[float]) -> Array:

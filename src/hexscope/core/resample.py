@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -12,11 +13,12 @@ from scipy import ndimage
 from hexscope.core.geometry import Array, Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.pixels import ArrayPixels
+from hexscope.core.pull import Sampler, pull
 from hexscope.core.transform import Transform
-from hexscope.errors import GeometryError
+from hexscope.core.warp import Affine, Part, from_index, merged, to_index
+from hexscope.errors import GeometryError, UsageError
 
-How = Literal["linear", "cubic", "nearest"]
-_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
+How = Literal["linear", "cubic", "nearest", "vote"]
 
 #: Standard deviation of the anti-alias blur in input voxels, for a shrink factor f: _ANTIALIAS * sqrt(f² − 1).
 #: 0.5 leaves about 30 % at the new Nyquist frequency: little aliasing without visible blur.
@@ -33,26 +35,39 @@ def resample(moving: Image | Mask, to: Grid, *, through: Transform | None = None
     """Values of ``moving`` at the pixel centres of ``to``.
 
     through  from moving to fixed (what ``register(fixed, moving)`` gives); left out only where both share a frame
-    how      for images; a Mask is always taken by nearest neighbour, its type says so
+    how      "linear", "cubic" or "nearest" for images. A Mask is always taken by nearest neighbour, its type says so,
+             unless "vote" is asked: the label with the most of the trilinear weights (the largest of the labels'
+             interpolated indicators), smoother where a warp brings it. "vote" is for masks only
 
-    Shrinking is anti-aliased. Outside the moving image stands the value of nothing (air for HU, else 0).
+    Shrinking is anti-aliased, but for masks. Outside the moving image stands the value of nothing (air for HU, else 0).
+    A plane that knows no patient is moved in its own mm (`Grid.placed`).
+
     Raises GeometryError where the frames of reference differ and no transform joins them, or where one of the
-    two has no position.
+    two has no position; UncalibratedError where a plane to be moved has no spacing; UsageError for "vote" on an image.
     """
-    _check_frames(moving.grid, to, through)
-    through = through or Transform(kind="identity")
-    step = f"resampled onto {to.shape} ({'nearest' if isinstance(moving, Mask) else how})"
+    way = index_map(*_joined(moving.grid, to, through), through or Transform(kind="identity"))
     if isinstance(moving, Mask):
-        layers = tuple(_onto(layer, moving.grid, to, through, 0, 0.0) for layer in moving.layers)
-        return replace(moving, layers=layers, grid=to, steps=(*moving.steps, step))
-    arrays = [_onto(a, moving.grid, to, through, _ORDER[how], moving.quantity.outside) for a in _split(moving)]
+        how = "vote" if how == "vote" else "nearest"
+        layers = tuple(_onto(layer, way, to.shape, how, 0.0) for layer in moving.layers)
+        return replace(moving, layers=layers, grid=to, steps=(*moving.steps, f"resampled onto {to.shape} ({how})"))
+    if how == "vote":
+        raise UsageError("only labels can vote; resample an image by linear, cubic or nearest")
+    arrays = [_onto(a, way, to.shape, how, moving.quantity.outside) for a in _split(moving)]
     pixels = ArrayPixels(_join(arrays, moving))
     axes = _axes_on(moving, to)
+    step = f"resampled onto {to.shape} ({how})"
     return replace(moving, pixels=pixels, grid=to, axes=axes, steps=(*moving.steps, step))
 
 
-def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
-    if through is None and moving.same_frame(fixed) is False:
+def _joined(moving: Grid, fixed: Grid, through: Transform | None) -> tuple[Grid, Grid]:
+    """Both grids in one world, or two of unknown place that are only to be resized; GeometryError otherwise."""
+    if moving.ndim != fixed.ndim:
+        raise GeometryError(
+            f"a grid of {moving.ndim} axes cannot be brought onto one of {fixed.ndim}; crop or stack first"
+        )
+    if through is not None:
+        return moving.placed("a move"), fixed.placed("a move")
+    if moving.same_frame(fixed) is False:
         raise GeometryError(
             "the two images are in different frames of reference "
             f"({moving.frame_of_reference} and {fixed.frame_of_reference}); "
@@ -60,8 +75,7 @@ def _check_frames(moving: Grid, fixed: Grid, through: Transform | None) -> None:
         )
     if (moving.affine is None) != (fixed.affine is None):
         raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
-    if moving.affine is None and (through is not None or moving.ndim != fixed.ndim):
-        raise GeometryError("images without a position can only be resized, not moved")
+    return moving, fixed
 
 
 def _split(image: Image) -> list[NDArray[Any]]:
@@ -82,67 +96,62 @@ def _axes_on(image: Image, to: Grid) -> tuple[str, ...]:
 def _join(arrays: list[NDArray[Any]], image: Image) -> NDArray[Any]:
     lead = [n for a, n in zip(image.axes, image.shape, strict=True) if a == "c"]
     lead += [n for a, n in zip(image.axes, image.shape, strict=True) if a == "t"]
-    stacked: NDArray[Any] = np.stack(arrays).reshape(*lead, *arrays[0].shape)
+    many: NDArray[Any] = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    stacked = many.reshape(*lead, *arrays[0].shape)
     return np.asarray(np.moveaxis(stacked, 0, -1)) if "c" in image.axes else stacked
 
 
-def index_map(moving: Grid, fixed: Grid, through: Transform) -> Array:
-    """(n, m + 1) matrix from a fixed index (with a last 1) to a moving index."""
+def index_map(moving: Grid, fixed: Grid, through: Transform) -> tuple[Part, ...]:
+    """The way from a fixed array index (z, y, x; z of a plane is 0) to a moving array index."""
     if moving.affine is None or fixed.affine is None:
-        scale = np.array(moving.shape) / np.array(fixed.shape)
-        if moving.spacing_mm is not None and fixed.spacing_mm is not None:
-            scale = np.array(fixed.spacing_mm) / np.array(moving.spacing_mm)
-        offset = (np.array(moving.shape) - 1) / 2 - scale * (np.array(fixed.shape) - 1) / 2
-        return np.concatenate([np.diag(scale), offset[:, None]], axis=1)
-    to_moving = np.linalg.inv(through.matrix) @ fixed.affine
-    inverse = np.linalg.pinv(moving.affine[:3, :-1])
-    linear = inverse @ to_moving[:3, :-1]
-    offset = inverse @ (to_moving[:3, -1] - moving.affine[:3, -1])
-    return np.concatenate([linear, offset[:, None]], axis=1)
+        return (Affine(_resizing(moving, fixed)),)
+    return merged((Affine(from_index(fixed)), *through.inverse.parts, Affine(to_index(moving))))
 
 
-def _onto(array: NDArray[Any], grid: Grid, to: Grid, through: Transform, order: int, outside: float) -> NDArray[Any]:
-    if grid.ndim != to.ndim:
-        raise GeometryError(f"a grid of {grid.ndim} axes cannot be brought onto one of {to.ndim}; crop or stack first")
-    matrix = index_map(grid, to, through)
-    n = grid.ndim
-    if grid.shape == to.shape and np.allclose(matrix, np.eye(n, n + 1), atol=1e-9):
+def _resizing(moving: Grid, fixed: Grid) -> Array:
+    """(3, 4): the index map of two grids without a place, their middles on each other."""
+    scale = np.array(moving.shape) / np.array(fixed.shape)
+    if moving.spacing_mm is not None and fixed.spacing_mm is not None:
+        scale = np.array(fixed.spacing_mm) / np.array(moving.spacing_mm)
+    n = moving.ndim
+    matrix = np.zeros((3, 4))
+    matrix[-n:, 3 - n : 3] = np.diag(scale)
+    matrix[-n:, 3] = (np.array(moving.shape) - 1) / 2 - scale * (np.array(fixed.shape) - 1) / 2
+    return matrix
+
+
+def _linear(way: Sequence[Part], ndim: int) -> Array:
+    """(ndim, ndim): the linear part of an index map, what its warps do left out."""
+    matrix = np.eye(3)
+    for part in way:
+        if isinstance(part, Affine):
+            matrix = part.matrix[:3, :3] @ matrix
+    return np.asarray(matrix[-ndim:, -ndim:])
+
+
+def _onto(array: NDArray[Any], way: Sequence[Part], shape: tuple[int, ...], how: How, outside: float) -> NDArray[Any]:
+    if array.shape == shape and _stays(way, array.ndim):
         return np.array(array)
-    if not order:
-        return _sampled(array, grid, to, matrix, order, outside)
-    blurred = _antialias(array if array.dtype == np.float64 else array.astype(np.float32), matrix[:, :n])
-    out = _sampled(blurred, grid, to, matrix, order, outside)
+    if how in ("nearest", "vote"):
+        return pull(Sampler(array, how, outside), way, shape)
+    blurred = _antialias(_as_float(array), _linear(way, array.ndim))
+    out = pull(Sampler(blurred, how, outside), way, shape)
     return _bytes_again(out) if array.dtype == np.uint8 else out
+
+
+def _stays(way: Sequence[Part], ndim: int) -> bool:
+    """Does every index stay what it is?"""
+    if len(way) != 1 or not isinstance(way[0], Affine):
+        return False
+    return np.allclose(way[0].matrix[-ndim - 1 : -1, -ndim - 1 :], np.eye(ndim, ndim + 1), atol=1e-9)
+
+
+def _as_float(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
 
 
 def _bytes_again(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.clip(np.round(array), 0, 255), dtype=np.uint8)
-
-
-def _sampled(array: NDArray[Any], grid: Grid, to: Grid, matrix: Array, order: int, outside: float) -> NDArray[Any]:
-    """``array`` at the pixels of ``to``; ``outside`` beyond its extent. Integers become float32 where order > 0."""
-    n = grid.ndim
-    out = ndimage.affine_transform(
-        array.astype(np.float32) if order and array.dtype.kind != "f" else array,
-        matrix[:, :n],
-        matrix[:, n],
-        output_shape=to.shape,
-        order=order,
-        mode="nearest",
-        prefilter=order > 1,
-    )
-    out[_beyond(matrix, grid.shape, to.shape)] = outside
-    return np.asarray(out)
-
-
-def _beyond(matrix: Array, shape: tuple[int, ...], to_shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Where an output pixel falls outside the extent of the input (more than half a pixel past its last centre)."""
-    beyond = np.zeros(to_shape, bool)
-    steps = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in to_shape), indexing="ij", sparse=True)
-    for row, n in zip(matrix, shape, strict=True):
-        index = sum((row[k] * step for k, step in enumerate(steps)), start=np.asarray(row[-1]))
-        beyond |= (index < -0.5 - 1e-9) | (index > n - 0.5 + 1e-9)
-    return beyond
 
 
 def _antialias(array: NDArray[Any], linear: Array) -> NDArray[Any]:
@@ -192,8 +201,8 @@ def straightened(image: Image) -> Image:
     Not blurred first: nothing shrinks. Outside the tilted volume stands the value of nothing.
     """
     to = straight(image.grid)
-    matrix = index_map(image.grid, to, Transform(kind="identity"))
-    arrays = [_sampled(a, image.grid, to, matrix, 1, image.quantity.outside) for a in _split(image)]
+    way = index_map(image.grid, to, Transform(kind="identity"))
+    arrays = [pull(Sampler(_as_float(a), "linear", image.quantity.outside), way, to.shape) for a in _split(image)]
     if image.pixels.dtype == np.uint8:
         arrays = [_bytes_again(a) for a in arrays]
     step = f"straightened from {image.grid.shape} onto {to.shape} (linear)"

@@ -1,1 +1,1 @@
-"""Measure models on cases they were never trained on: figures with their intervals, case by case."""
+"""Evaluate: how good a result is on cases never trained on, with its interval and its n, case by case."""

@@ -1,7 +1,11 @@
-"""Colour palettes: grey, and three that DICOM names for PET (PS3.6 Annex B, "Well-known Color Palettes")."""
+"""Colour palettes: grey, four that DICOM names for PET (PS3.6 Annex B, "Well-known Color Palettes"), and a rainbow.
+
+The rainbow is used only where it is asked for by name: its bright bands draw borders that the numbers do not have.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -12,9 +16,27 @@ from hexscope.errors import UsageError
 Bytes = NDArray[np.uint8]
 Knots = tuple[tuple[int, int], ...]
 
+
+def _staircase(steps: Sequence[tuple[int, int, int, int]]) -> Sequence[Knots]:
+    """Flat steps as corners: each holds from its first entry to the one before the next."""
+    ends = [*(start - 1 for start, *_ in steps[1:]), 255]
+    return tuple(
+        tuple((entry, step[c]) for step, end in zip(steps, ends, strict=True) for entry in (step[0], end))
+        for c in (1, 2, 3)
+    )
+
+
+#: First entry and colour of each step of "pet 20 step".
+_STEPS = (
+    (0, 0, 0, 0), (13, 96, 0, 80), (26, 48, 48, 80), (39, 48, 48, 112), (51, 80, 80, 128), (64, 96, 96, 176),
+    (77, 112, 112, 192), (90, 128, 128, 224), (102, 48, 96, 48), (115, 48, 144, 48), (128, 80, 192, 80),
+    (141, 64, 224, 64), (153, 224, 224, 80), (166, 208, 208, 96), (179, 208, 176, 64), (192, 208, 144, 0),
+    (204, 192, 96, 0), (217, 176, 48, 0), (230, 255, 0, 0), (243, 255, 255, 255),
+)  # fmt: skip
+
 #: Red, green and blue of each palette as corners (entry, value) of straight lines over its 256 entries. Between
 #: corners the standard's tables are these lines, rounded; a test compares every entry.
-_CORNERS: dict[str, tuple[Knots, Knots, Knots]] = {
+_CORNERS: dict[str, Sequence[Knots]] = {
     "grey": (((0, 0), (255, 255)),) * 3,
     "hot iron": (
         ((0, 0), (127, 254), (129, 255), (255, 255)),
@@ -36,6 +58,12 @@ _CORNERS: dict[str, tuple[Knots, Knots, Knots]] = {
             *((0, 0), (17, 33), (42, 83), (43, 84), (76, 149), (93, 183), (94, 184), (102, 200), (119, 150)),
             *((136, 50), (153, 0), (170, 0), (238, 200), (255, 255)),
         ),
+    ),
+    "pet 20 step": _staircase(_STEPS),
+    "rainbow": (
+        ((0, 0), (128, 0), (191, 255), (255, 255)),
+        ((0, 0), (64, 255), (191, 255), (255, 0)),
+        ((0, 255), (64, 255), (128, 0), (255, 0)),
     ),
 }
 

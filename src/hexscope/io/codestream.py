@@ -6,7 +6,9 @@ import struct
 
 _SOI, _SOC_SIZ = b"\xff\xd8", b"\xff\x4f\xff\x51"
 #: Start of frame: SOF0 to SOF15 but DHT, JPG and DAC (ISO/IEC 10918-1 B.1.1.3), and SOF55 of JPEG-LS (14495-1).
-_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_JPEG_LS = 0xF7
+_FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF, _JPEG_LS}
 #: Markers without a length behind them.
 _ALONE = {0x01, *range(0xD0, 0xDA), 0xFF}
 
@@ -19,13 +21,38 @@ def size_claimed(data: bytes) -> tuple[int, int] | None:
     return _jpeg_size(data) if data[:2] == _SOI else None
 
 
+def samples_claimed(data: bytes) -> int | None:
+    """Channels of a JPEG or JPEG-LS stream."""
+    at = _frame_header(data)
+    return None if at is None else data[at + 9]
+
+
+def is_jpeg_ls(data: bytes) -> bool:
+    at = _frame_header(data)
+    return at is not None and data[at + 1] == _JPEG_LS
+
+
+def is_rare_jpeg(data: bytes) -> bool:
+    """Lossless, more than 8 bits, or JPEG-LS: what common picture libraries refuse."""
+    at = _frame_header(data)
+    return at is not None and (data[at + 1] in _LOSSLESS or data[at + 4] > 8)
+
+
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    at = _frame_header(data)
+    if at is None:
+        return None
+    rows, columns = struct.unpack(">HH", data[at + 5 : at + 9])
+    return (rows, columns) if rows else None  # 0: told behind the first scan
+
+
+def _frame_header(data: bytes) -> int | None:
+    """Where the marker that begins the frame stands, with its ten bytes whole."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _FRAMES:
-            rows, columns = struct.unpack(">HH", data[at + 5 : at + 9])
-            return (rows, columns) if rows else None  # 0: told behind the first scan
+            return at
         if marker == 0xFF:
             at += 1
         else:

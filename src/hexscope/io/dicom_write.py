@@ -18,7 +18,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.quantity import Quantity
 from hexscope.errors import GeometryError, QuantityError, UsageError
-from hexscope.io.dicom_write_iod import DX, PT, RADIOPHARMACEUTICAL, Iod, check_pet, iod_of
+from hexscope.io.dicom_write_iod import DX, PT, RADIOPHARMACEUTICAL, SC, Iod, check_pet, iod_of
 from hexscope.io.files import atomic_write
 
 #: Facts of a source image that a new object states itself, from its own pixels and place.
@@ -39,6 +39,8 @@ _OF_THE_STUDY = (
     "StudyInstanceUID", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+#: What else a secondary capture repeats of the facts of its image.
+_OF_THE_PICTURE = ("SeriesDescription", "SeriesNumber", "ImageComments", "BodyPartExamined", "PatientPosition")
 
 _LONGEST = {"SH": 16, "LO": 64, "ST": 1024, "CS": 16}
 
@@ -69,7 +71,10 @@ def save_series(
     given = dict(facts or {})
     iod = iod_of(image, given.pop("Modality", None))
     regions = given.pop("ultrasound_regions", image.facts.get("ultrasound_regions"))
-    merged = {**_inherited(image), **given}
+    inherited = _inherited(image)
+    if iod is SC:  # a picture: how the source was scanned is not said of it
+        inherited = {k: v for k, v in inherited.items() if k in (*_OF_THE_STUDY, *_OF_THE_PICTURE)}
+    merged = {**inherited, **given}
     merged = {**merged, **check_pet(image, merged)} if iod is PT else merged
     frames = _frames(image, iod)
     common = _common(image, iod, merged, uid_seed)
@@ -282,7 +287,7 @@ def _put_pixels(dataset: Dataset, frame: NDArray[Any], rescale: Rescale, image: 
     bits = frame.dtype.itemsize * 8
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
     dataset.PixelRepresentation = int(frame.dtype.kind == "i")
-    if rescale is not None:
+    if rescale is not None and not colour:
         dataset.RescaleSlope, dataset.RescaleIntercept = (decimal_string(v) for v in rescale)
         if image.modality != "PT":
             dataset.RescaleType = "HU" if image.quantity is Quantity.HU else "US"

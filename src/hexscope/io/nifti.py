@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hexscope.core.pixels import ArrayPixels, LazyPixels, Region
 from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, GeometryError
 from hexscope.io.comment import labels_of
+from hexscope.io.nifti_header import NiftiHeader
 from hexscope.io.nifti_write import read_comment, save_nifti
 from hexscope.io.scanning import LARGEST_RATIO, scan_each
 from hexscope.io.series import Inventory, Series
@@ -33,8 +33,8 @@ _TO_MM = {"mm": 1.0, "micron": 1e-3, "meter": 1e3}
 _TO_MS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
 #: What a form places the image in, by its code.
 _SPACES = {1: "scanner", 2: "aligned to another file", 3: "Talairach", 4: "MNI 152", 5: "another template"}
-#: NIfTI-2's header with the mark of its extensions; and the most that extensions are read of, whatever they claim.
-_HEADER, _LARGEST_HEADER = 544, 1 << 20
+#: The most that extensions are read of, whatever they claim.
+_LARGEST_HEADER = 1 << 20
 #: What is taken from a gzipped file at a time: memory grows with what is there, not with what is promised.
 _CHUNK = 1 << 24
 #: sform and qform are the same where no corner differs by more than this part of the smallest spacing.
@@ -80,19 +80,11 @@ class NiftiFile:
             )
 
     @cached_property
-    def header(self) -> Any:
-        import nibabel
-
+    def header(self) -> NiftiHeader:
         try:
             with self._open(self.path) as stream:
-                data = stream.read(_HEADER)
-                kind = nibabel.Nifti2Header if data[4:8] in _MAGIC_2 else nibabel.Nifti1Header
-                fixed = kind(data[: kind.sizeof_hdr], check=False)
-                behind = float(fixed["vox_offset"]) if fixed.is_single else _LARGEST_HEADER
-                if _HEADER < behind <= _LARGEST_HEADER:
-                    data += stream.read(int(behind) - _HEADER)
-            return kind.from_fileobj(BytesIO(data), check=False)
-        except Exception as error:  # nibabel, gzip and zlib raise many kinds on broken bytes
+                return NiftiHeader.read(stream, _LARGEST_HEADER)
+        except (EOFError, OSError, zlib.error, ValueError) as error:
             raise FormatError(
                 f"{self.path.name} has no sound NIfTI header ({type(error).__name__}: {error})",
                 code="file.unreadable",
@@ -107,7 +99,7 @@ class NiftiFile:
     @cached_property
     def data_path(self) -> Path:
         """Where the numbers lie: the file itself, or the .img of a pair."""
-        if not bytes(self.header["magic"]).startswith((b"ni1", b"ni2")):
+        if self.header.is_single:
             return self.path
         image = self.path.with_suffix(".img")
         if not image.exists():
@@ -127,11 +119,12 @@ class NiftiFile:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         try:
-            kind: np.dtype[Any] = np.dtype(self.header.get_data_dtype())
-        except Exception as error:  # an unknown code raises whatever nibabel finds first
-            raise FormatError(f"{self.path.name}: datatype {self.header['datatype']} is unknown") from error
-        if kind.kind not in "iufV" or kind.itemsize == 0 or (kind.kind == "V" and kind.names != ("R", "G", "B")):
-            raise FormatError(f"{self.path.name}: numbers of kind {kind} are not read", code="file.no_codec")
+            kind = self.header.kind
+        except ValueError as error:
+            raise FormatError(f"{self.path.name}: {error}", code="file.unreadable") from error
+        if kind is None:
+            code = int(self.header["datatype"])
+            raise FormatError(f"{self.path.name}: numbers of datatype {code} are not read", code="file.no_codec")
         return kind
 
     @cached_property
@@ -184,11 +177,11 @@ class NiftiFile:
     @cached_property
     def _place(self) -> tuple[Array | None, tuple[Fault, ...]]:
         name = self.path.name
-        sform = self.header.get_sform(coded=True)[0]
+        sform = self.header.sform
         faults = list(self._unit_faults)
         try:
-            qform = self.header.get_qform(coded=True)[0]
-        except Exception as error:  # a quaternion longer than 1, say
+            qform = self.header.qform
+        except ValueError as error:
             if sform is None:
                 raise GeometryError(f"{name}: qform is no rotation ({error})", code="geometry.bad_affine") from error
             faults.append(Fault("geometry.differing_forms", f"{name}: qform is no rotation ({error})"))
@@ -213,18 +206,11 @@ class NiftiFile:
 
     @cached_property
     def _unit_mm(self) -> float:
-        return _TO_MM.get(self._unit, 1.0)
-
-    @cached_property
-    def _unit(self) -> str:
-        try:
-            return str(self.header.get_xyzt_units()[0])
-        except KeyError:
-            return "unknown"
+        return _TO_MM.get(self.header.length_unit, 1.0)
 
     @property
     def _unit_faults(self) -> list[Fault]:
-        if self._unit in _TO_MM or self.comment:
+        if self.header.length_unit in _TO_MM or self.comment:
             return []
         return [Fault("geometry.unknown_units", f"{self.path.name}: xyzt_units is {int(self.header['xyzt_units'])}")]
 
@@ -256,10 +242,7 @@ class NiftiFile:
             facts["space"] = _SPACES.get(code, "unknown")
         if "t" not in self.axes:
             return facts
-        try:
-            unit = str(self.header.get_xyzt_units()[1])
-        except KeyError:
-            unit = "unknown"
+        unit = self.header.time_unit
         step = float(self.header["pixdim"][4]) * _TO_MS.get(unit, 0.0)
         facts["axis_t"] = unit
         return {**facts, "frame_time_ms": step} if np.isfinite(step) and step > 0 else facts

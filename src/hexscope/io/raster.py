@@ -23,6 +23,7 @@ from hexscope.core.image import Image, Mask
 from hexscope.core.pixels import ArrayPixels
 from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError
+from hexscope.io.codestream import is_jpeg_ls, is_rare_jpeg, samples_claimed, size_claimed
 from hexscope.io.comment import MARK, labels_of, parse
 from hexscope.io.raster_write import save_picture
 from hexscope.io.scanning import made_finite, scan_each
@@ -88,9 +89,10 @@ def _series(path: Path) -> Series:
         picture = _Tiff(path)
         if not picture.needs_pillow:
             return _described(path, picture)
-    else:
-        _check_ending(path, head)
-    return _described(path, _Picture(path))
+        return _described(path, _Picture(path))
+    _check_ending(path, head)
+    is_rare = head.startswith(_JPEG) and is_rare_jpeg(path.read_bytes())
+    return _described(path, _RareJpeg(path) if is_rare else _Picture(path))
 
 
 class _Picture:
@@ -140,6 +142,38 @@ class _Picture:
                 ) from error
 
 
+class _RareJpeg:
+    """A JPEG that Pillow does not know: lossless, 12 bits, or JPEG-LS. Grey or RGB, its numbers as they are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        data = path.read_bytes()
+        size, self._samples = size_claimed(data), samples_claimed(data)
+        if size is None or self._samples not in (1, 3):
+            raise FormatError(
+                f"{path.name}: a JPEG of {self._samples} channels and size {size} is not read", code="file.no_codec"
+            )
+        _check_bytes(path, size[0] * size[1] * self._samples * _PILLOW_BYTES)
+        self.axes: tuple[str, ...] = ("y", "x", "c") if self._samples == 3 else ("y", "x")
+        self.shape: tuple[int, ...] = (*size, 3) if self._samples == 3 else size
+        self.spacing_mm: tuple[float, ...] | None = None
+        self.comment: dict[str, Any] = {}
+        self.inverted = False
+        self.steps: tuple[str, ...] = ()
+
+    def read(self) -> NDArray[Any]:
+        from imagecodecs import jpeg8_decode, jpegls_decode
+
+        data = self.path.read_bytes()
+        try:
+            array = np.asarray(jpegls_decode(data) if is_jpeg_ls(data) else jpeg8_decode(data))
+        except (RuntimeError, ValueError) as error:
+            raise FormatError(
+                f"{self.path.name} ends before its pixels do, or they are broken ({error})", code="file.truncated"
+            ) from error
+        return array.reshape(self.shape)
+
+
 class _Tiff:
     """A TIFF through tifffile: any depth, several pages, ImageJ's and OME's units."""
 
@@ -185,6 +219,9 @@ class _Tiff:
             return array.astype(self.dtype, copy=False).reshape(self.shape)
 
 
+_Readable = _Picture | _RareJpeg | _Tiff
+
+
 def _meaning(path: Path, shape: tuple[int, ...], letters: str) -> tuple[tuple[int, ...], tuple[str, ...], int | None]:
     """Shape, axes, and how many channels to keep (None: all), from tifffile's letters."""
     kept = [(n, a) for n, a in zip(shape, letters, strict=True) if n > 1 or a in "YX"]
@@ -204,7 +241,7 @@ def _ome_spacing_mm(file: Any, axes: tuple[str, ...]) -> tuple[float, ...] | Non
     return ome_spacing_mm(file.ome_metadata) if "z" not in axes else None
 
 
-def _described(path: Path, picture: _Picture | _Tiff) -> Series:
+def _described(path: Path, picture: _Readable) -> Series:
     comment = picture.comment
     faults: list[Fault] = []
     spatial = tuple(n for n, a in zip(picture.shape, picture.axes, strict=True) if a in "zyx")
@@ -237,9 +274,7 @@ def _grid(spatial: tuple[int, ...], spacing_mm: tuple[float, ...] | None, commen
     )
 
 
-def _load_image(
-    path: Path, picture: _Picture | _Tiff, grid: Grid, quantity: Quantity, faults: tuple[Fault, ...]
-) -> Image:
+def _load_image(path: Path, picture: _Readable, grid: Grid, quantity: Quantity, faults: tuple[Fault, ...]) -> Image:
     array, steps, more = made_finite(picture.read(), quantity, path.name)
     return Image(
         ArrayPixels(array), grid, picture.comment.get("modality", "OT"), quantity, axes=picture.axes,
@@ -249,9 +284,7 @@ def _load_image(
     )  # fmt: skip
 
 
-def _load_mask(
-    path: Path, picture: _Picture | _Tiff, grid: Grid, quantity: Quantity, faults: tuple[Fault, ...]
-) -> Mask:
+def _load_mask(path: Path, picture: _Readable, grid: Grid, quantity: Quantity, faults: tuple[Fault, ...]) -> Mask:
     steps = tuple(picture.comment.get("steps", ()))
     labels = labels_of(picture.comment)
     return Mask((picture.read(),), grid, labels, steps=steps, files=(str(path),), name=path.name)

@@ -1,130 +1,130 @@
-"""Transforms on disk, always as ITK resamples: fixed LPS to moving LPS, the inverse of our ``Transform.matrix``.
+"""Transforms on disk, always as ITK resamples: fixed LPS to moving LPS, the inverse of our ``Transform.points``.
 
 So ``SimpleITK.Resample(moving, fixed, SimpleITK.ReadTransform(path))`` gives the picture that ``resample`` gives.
-A ``.tfm`` file is text; a line that begins with ``# hexscope`` keeps what ITK has no word for, and ITK skips it.
+What a file says beside the numbers is ours: kind, frames of reference, certificate, steps. A ``.tfm`` keeps it in a
+line that ITK skips, a NIfTI field in a header extension, DICOM in its own attributes and a private one, ``.h5`` not.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hexscope.core.geometry import Array
-from hexscope.core.transform import Certificate, Transform
+from hexscope.core.image import Image
+from hexscope.core.transform import KINDS, Certificate, Transform
+from hexscope.core.warp import Affine, Part, Unwarp, merged
 from hexscope.errors import FormatError, UsageError
-from hexscope.io.files import atomic_write, suffix_of
+from hexscope.io.files import suffix_of
 
-_TEXT = (".tfm", ".txt")
-_HDF5 = (".h5", ".hdf5")
-_MARK = "# hexscope "
+TEXT = (".tfm", ".txt")
+HDF5 = (".h5", ".hdf5")
+FIELD = (".nii", ".nii.gz")
+DICOM = (".dcm",)
+_KNOWN = ".tfm, .h5, .nii.gz (a field) or .dcm (a DICOM registration)"
 _RIGID_TOLERANCE = 1e-6
 
 
-def save_transform(transform: Transform, path: Path) -> None:
-    """Write .tfm (text, with certificate, frames and steps) or .h5 (the matrix alone), fixed to moving.
+def save_transform(transform: Transform, path: Path, *, source: tuple[Image, Image] | None = None) -> None:
+    """Write .tfm (text), .h5 (numbers alone), .nii.gz (a displacement field) or .dcm, fixed to moving.
 
-    Raises UsageError for another suffix.
+    source  the DICOM images (fixed, moving) that a .dcm refers to
+
+    Where a warp has to be undone on the way from fixed to moving, or lies on a sheared grid, it is sampled on a grid
+    that the format can say. Raises UsageError for another suffix, for a linear transform as a field (it has no grid),
+    and for a .dcm without source.
     """
-    suffix = suffix_of(path)
-    if suffix in _TEXT:
-        text = _as_text(transform)
-        atomic_write(path, lambda beside: beside.write_text(text, encoding="ascii"))
-    elif suffix in _HDF5:
-        atomic_write(path, lambda beside: _write_hdf5(transform, beside))
+    suffix, parts = suffix_of(path), transform.inverse.parts
+    told = _told_of(transform, any(isinstance(part, Unwarp) for part in parts))
+    if suffix in (*TEXT, *HDF5):
+        from hexscope.io.transforms_itk import write_hdf5, write_text
+
+        write_text(parts, told, path) if suffix in TEXT else write_hdf5(parts, path)
+    elif suffix in FIELD:
+        from hexscope.io.transforms_field import write_field
+
+        write_field(parts, told, path)
+    elif suffix in DICOM:
+        from hexscope.io.dicom_write_reg import save_registration
+
+        if source is None:
+            raise UsageError(
+                "a DICOM registration refers to the DICOM images it joins; pass source=(fixed, moving), or write .tfm"
+            )
+        save_registration(transform, told, path, *source)
     else:
-        raise UsageError(f"a transform is written as .tfm or .h5; got {path.name}")
+        raise UsageError(f"a transform is written as {_KNOWN}; got {path.name}")
 
 
 def read_transform(path: Path) -> Transform:
-    """Read .tfm or .h5, ours or any linear 3-D transform of ITK's, also several composed.
+    """Read .tfm or .h5, ours or ITK's (linear ones and fields, also several composed), a field in NIfTI, a DICOM
+    Spatial Registration or Deformable Spatial Registration.
 
-    Raises FormatError for broken files, UsageError for transforms that are not linear (fields, B-splines).
+    Raises FormatError for broken files, UsageError for what is no such thing (B-splines among them).
     """
     if not path.is_file():
-        raise UsageError(f"{path} is no file; name a .tfm or .h5")
-    matrix = _fixed_to_moving(path)
-    told = _told(path)
-    to_fixed = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+        raise UsageError(f"{path} is no file; name {_KNOWN}")
+    parts, told = _read(path)
+    chain = merged([part.inverse for part in reversed(parts)])
+    try:
+        return _with_told(chain, told)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path.name}: what Hexscope wrote beside the numbers is broken; remove it") from error
+
+
+def _read(path: Path) -> tuple[Sequence[Part], dict[str, Any]]:
+    """Parts from fixed to moving, and what the file says beside them."""
+    suffix = suffix_of(path)
+    if suffix in FIELD:
+        from hexscope.io.transforms_field import read_field
+
+        return read_field(path)
+    if suffix in (*TEXT, *HDF5):
+        from hexscope.io.transforms_itk import read_itk
+
+        return read_itk(path)
+    from hexscope.io.dicom_reg import read_registration
+
+    return read_registration(path)
+
+
+def _told_of(transform: Transform, is_sampled: bool) -> dict[str, Any]:
+    certificate = transform.certificate
+    told = ("an undone warp sampled on its own grid to be written",) if is_sampled else ()
+    return {
+        "kind": transform.kind,
+        "fixed_frame": transform.fixed_frame,
+        "moving_frame": transform.moving_frame,
+        "certificate": None if certificate is None else certificate.as_json(),
+        "steps": [*transform.steps, *told],
+    }
+
+
+def _with_told(parts: tuple[Part, ...], told: dict[str, Any]) -> Transform:
+    kind = told.get("kind")
     certificate = told.get("certificate")
     return Transform(
-        to_fixed,
-        str(told.get("kind") or _kind(to_fixed)),
+        None,
+        kind if kind in KINDS else _kind(parts),
         told.get("fixed_frame"),
         told.get("moving_frame"),
         None if certificate is None else Certificate.from_json(certificate),
         tuple(told.get("steps", ())),
+        parts=parts,
     )
 
 
-def _as_text(transform: Transform) -> str:
-    matrix = transform.inverse.matrix
-    numbers = " ".join(repr(float(v)) for v in [*matrix[:3, :3].ravel(), *matrix[:3, 3]])
-    told = {
-        "kind": transform.kind,
-        "fixed_frame": transform.fixed_frame,
-        "moving_frame": transform.moving_frame,
-        "certificate": None if transform.certificate is None else transform.certificate.as_json(),
-        "steps": list(transform.steps),
-    }
-    return (
-        "#Insight Transform File V1.0\n"
-        f"{_MARK}{json.dumps(told)}\n"
-        "#Transform 0\n"
-        "Transform: AffineTransform_double_3_3\n"
-        f"Parameters: {numbers}\n"
-        "FixedParameters: 0 0 0\n"
-    )
-
-
-def _write_hdf5(transform: Transform, path: Path) -> None:
-    import SimpleITK as sitk
-
-    matrix = transform.inverse.matrix
-    affine = sitk.AffineTransform(3)
-    affine.SetMatrix(matrix[:3, :3].ravel().tolist())
-    affine.SetTranslation(matrix[:3, 3].tolist())
-    sitk.WriteTransform(affine, str(path))
-
-
-def _told(path: Path) -> dict[str, Any]:
-    """What the line of ours says; empty in others' files."""
-    with path.open("rb") as stream:
-        lines = stream.read(1 << 20).splitlines()[:8]
-    for line in lines:
-        if line.startswith(_MARK.encode()):
-            try:
-                found = json.loads(line[len(_MARK) :])
-            except ValueError as error:
-                raise FormatError(f"{path.name}: the line '{_MARK.strip()}' is broken; remove it or mend it") from error
-            return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _fixed_to_moving(path: Path) -> Array:
-    import SimpleITK as sitk
-
-    try:
-        found = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise FormatError(f"{path.name} is no transform that ITK reads ({reason})", code="file.unreadable") from error
-    if found.GetDimension() != 3:
-        raise UsageError(f"{path.name} is a transform of {found.GetDimension()} dimensions; 3 are needed")
-    if not found.IsLinear():
-        raise UsageError(f"{path.name} holds a {found.GetName()}; only linear transforms are read")
-    origin = np.array(found.TransformPoint((0.0, 0.0, 0.0)))
-    steps = [np.array(found.TransformPoint(axis)) - origin for axis in np.eye(3).tolist()]
-    matrix = np.eye(4)
-    matrix[:3] = np.stack([*steps, origin], axis=1)
-    return matrix
-
-
-def _kind(matrix: Array) -> str:
+def _kind(parts: tuple[Part, ...]) -> str:
+    if not all(isinstance(part, Affine) for part in parts):
+        return "deformable"
+    matrix: Array = parts[0].matrix if parts and isinstance(parts[0], Affine) else np.eye(4)
     if np.allclose(matrix, np.eye(4), atol=1e-12):
         return "identity"
     linear = matrix[:3, :3]
-    is_rotation = np.allclose(linear @ linear.T, np.eye(3), atol=_RIGID_TOLERANCE) and np.linalg.det(linear) > 0
-    return "rigid" if is_rotation else "affine"
+    size = np.cbrt(np.linalg.det(linear))
+    if size <= 0 or not np.allclose(linear @ linear.T, size**2 * np.eye(3), atol=_RIGID_TOLERANCE):
+        return "affine"
+    return "rigid" if abs(size - 1.0) < _RIGID_TOLERANCE else "similarity"

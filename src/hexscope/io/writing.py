@@ -16,15 +16,18 @@ Savable = Image | Mask | Transform | Findings | Scores
 NIFTI = (".nii", ".nii.gz")
 ITK = (".nrrd", ".mha", ".mhd")
 PICTURE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+MOVING = (".gif", ".apng", ".webp")
 
 
-def save(thing: Savable, path: str | Path, *, source: Image | None = None) -> Path:
+def save(thing: Savable, path: str | Path, *, source: Image | tuple[Image, Image] | None = None) -> Path:
     """Write ``thing`` in the format of the name of ``path``; the folder is made where it is missing.
 
-    Image      .nii(.gz) .nrrd .mha · .png .jpg .tif (2-D) · .dcm (2-D) · a folder or name without suffix: DICOM series
+    Image      .nii(.gz) .nrrd .mha · .png .jpg .tif (2-D) · .dcm (2-D) · a folder (no suffix): DICOM series ·
+               .gif .apng .webp (moving pictures)
     Mask       .nii(.gz) .nrrd .mha · .png (2-D) · .dcm: DICOM SEG; ``source`` is the DICOM image it lies on, and may
                be left out where the mask still knows its files
-    Transform  .tfm or .h5, in ITK's direction (fixed to moving)
+    Transform  .tfm, .h5 or .nii.gz (a field), in ITK's direction (fixed to moving) · .dcm: DICOM registration;
+               ``source`` is then the DICOM images (fixed, moving)
     Findings, Scores  .json
 
     Raises UsageError for a name that does not fit the thing.
@@ -35,9 +38,11 @@ def save(thing: Savable, path: str | Path, *, source: Image | None = None) -> Pa
     if isinstance(thing, Image):
         _save_image(thing, target, suffix)
     elif isinstance(thing, Mask):
-        _save_mask(thing, target, suffix, source)
+        _save_mask(thing, target, suffix, source[0] if isinstance(source, tuple) else source)
     elif isinstance(thing, Transform):
-        _save_transform(thing, target, suffix)
+        from hexscope.io.transforms import save_transform
+
+        save_transform(thing, target, source=source if isinstance(source, tuple) else None)
     else:
         if suffix != ".json":
             raise UsageError(f"{type(thing).__name__} is written as .json; got {target.name}")
@@ -59,6 +64,10 @@ def _save_image(image: Image, target: Path, suffix: str) -> None:
         from hexscope.io.raster import save_picture
 
         save_picture(image, target)
+    elif suffix in MOVING:
+        from hexscope.io.animation import save_animation
+
+        save_animation(image, target)
     elif suffix == "" or (suffix == ".dcm" and image.grid.ndim == 2):
         from hexscope.io.dicom_write import save_file, save_series
 
@@ -105,11 +114,3 @@ def _source_of(mask: Mask) -> Image:
     image = images[0].load()
     assert isinstance(image, Image)
     return image
-
-
-def _save_transform(transform: Transform, target: Path, suffix: str) -> None:
-    from hexscope.io.transforms import save_transform
-
-    if suffix not in (".tfm", ".txt", ".h5", ".hdf5"):
-        raise UsageError(f"a transform is written as .tfm or .h5; got {target.name}")
-    save_transform(transform, target)

@@ -7,18 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from hexscope.core.image import Image
+from hexscope.core.image import Image, Mask
 from hexscope.core.transform import Transform
 from hexscope.errors import UsageError
+from hexscope.register.deform import deform
 from hexscope.register.evidence import gather
-from hexscope.register.pyramid import prepare
+from hexscope.register.field import ready
+from hexscope.register.judge import judge
 from hexscope.register.search import find, ladder, refine
 from hexscope.register.starts import gap_mm
 from hexscope.trust.registration import certify
 
+Progress = Callable[[str], object]
+
 __all__ = ["KINDS", "check", "register"]
 
-KINDS = ("rigid", "affine")
+KINDS = ("rigid", "similarity", "affine", "deformable")
 
 
 def register(
@@ -26,36 +30,43 @@ def register(
     moving: Image,
     *,
     kind: str = "rigid",
+    speed: str = "fast",
+    fixed_mask: Mask | None = None,
+    moving_mask: Mask | None = None,
     seed: int = 0,
-    progress: Callable[[str], object] | None = None,
+    progress: Progress | None = None,
 ) -> Transform:
     """The transform of LPS points, moving to fixed, that makes the two tell the most about each other.
 
-    Both are placed volumes of any modality, grid and orientation; they need not share a frame of reference. The
-    answer carries its certificate; the same ``seed`` gives the same answer.
+    Both are placed volumes, or both planes with a spacing, of any modality, grid and orientation; they need not share
+    a frame of reference. A plane that knows no patient is its own world: x mm along its rows, y mm down. The answer
+    carries its certificate; the same ``seed`` gives the same answer.
 
-    kind      "rigid" (six degrees of freedom) or "affine" (twelve)
+    kind      "rigid" (six degrees of freedom), "similarity" (seven) or "affine" (twelve), of planes three, four, six;
+              "deformable": affine, then every point on its own, one to one and without folds
+    speed     of the deformable kind: "fast", or "accurate" in about three times as long
+    fixed_mask, moving_mask  where an image counts; all of it, where left out
     progress  is told each stage in words
 
-    Raises GeometryError where one is not a placed volume of at least 4 voxels along each axis, UsageError for an
-    unknown kind.
+    Raises GeometryError where an image is neither a plane nor a placed volume, or has fewer than 4 voxels along two
+    of its axes; UncalibratedError for a plane without a spacing; UsageError for an unknown kind or speed.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of registration {kind!r}; known are {', '.join(KINDS)}")
-    rungs = ladder(prepare(fixed), prepare(moving), seed)
-    ended = find(rungs, affine=kind == "affine", progress=progress)
+    linear = "affine" if kind == "deformable" else kind
+    rungs = ladder(*ready(fixed, moving, fixed_mask, moving_mask), seed)
+    ended = find(rungs, kind=linear, progress=progress)
+    steps = (f"registered by normalised mutual information, {linear}, seed {seed}",)
+    frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
+    found = Transform(rungs.moving_to_fixed(ended[0].matrix), linear, *frames, None, steps)
+    if kind == "deformable":
+        masks = {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
+        found = deform(fixed, moving, found, speed=speed, progress=progress, **masks)
     if progress is not None:
         progress("gathering evidence on the registration")
-    certificate = certify(gather(rungs, ended, affine=kind == "affine"))
-    found = Transform(
-        ended[0].matrix,
-        kind,
-        fixed.grid.frame_of_reference,
-        moving.grid.frame_of_reference,
-        certificate,
-        (f"registered by normalised mutual information, {kind}, seed {seed}",),
-    )
-    return found if not rungs.swapped else replace(found, matrix=found.inverse.matrix)
+    if kind == "deformable":
+        return judge(fixed, moving, found, seed=seed)
+    return replace(found, certificate=certify(gather(rungs, ended, kind=kind)))
 
 
 def check(fixed: Image, moving: Image, *, seed: int = 0) -> Transform:
@@ -63,9 +74,10 @@ def check(fixed: Image, moving: Image, *, seed: int = 0) -> Transform:
 
     The best fit near the headers' pose is looked for and compared with it; nothing is moved. Raises as `register`.
     """
-    rungs = ladder(prepare(fixed), prepare(moving), seed)
-    answer = refine(rungs, np.eye(4))
-    moved = gap_mm(answer.matrix, np.eye(4), rungs.finest.similarity.samples.places_mm(50))
+    rungs = ladder(*ready(fixed, moving), seed)
+    start = rungs.pose(np.eye(4))
+    answer = refine(rungs, start)
+    moved = gap_mm(answer.matrix, start, rungs.finest.similarity.samples.places_mm(50))
     certificate = certify(gather(rungs, [answer], moved_mm=moved))
     frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
     return Transform(

@@ -1,19 +1,28 @@
-"""Uphill from a start: regular steps along the gradient of the score, in mm."""
+"""Uphill from a start: quasi-Newton steps of bounded length, in mm."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from hexscope.core.geometry import Array
-from hexscope.register.nmi import Push, Similarity
+from hexscope.register.motion import Motion
+from hexscope.register.nmi import Push, Samples
 
-#: A step that climbed makes the next longer; one that did not, without momentum, makes it shorter.
-_GROW, _SHRINK = 1.3, 0.5
+#: A step that climbed may make the next longer; one that did not makes it shorter.
+_GROW, _SHRINK = 2.0, 0.35
 
-#: Share of the last direction that is kept.
-_MOMENTUM = 0.5
+
+class Hill(Protocol):
+    """What is climbed: a score of poses. Turns are measured at the radius of its samples, about their centre."""
+
+    @property
+    def samples(self) -> Samples: ...
+    def push(self, matrix: Array) -> tuple[float, Push]:
+        """Score of a pose, and the direction in which it rises."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,62 +33,49 @@ class Pose:
     matrix: Array
 
 
-def rotation(vector: Array) -> Array:
-    """3 × 3 rotation about ``vector`` by its length in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-9:
-        return np.asarray(np.eye(3) + cross)
-    return np.asarray(np.eye(3) + np.sin(angle) / angle * cross + (1 - np.cos(angle)) / angle**2 * (cross @ cross))
-
-
-def climb(similarity: Similarity, start: Array, *, affine: bool, step_mm: float, stop_mm: float, most: int) -> Pose:
+def climb(hill: Hill, start: Array, motion: Motion, *, step_mm: float, stop_mm: float, most: int) -> Pose:
     """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
 
-    A step of ``step_mm`` moves the samples by that length at their root mean square distance.
+    Steps are those of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright 2006, doi:10.1007/978-0-387-40065-5,
+    eq. 6.17), none longer than a reach that starts at ``step_mm``: so far the samples move at their root mean square
+    distance.
     """
-    score, push = similarity.push(start)
-    best = Pose(score, start)
-    before: Array | None = None
+    center, radius = hill.samples.center_mm, hill.samples.radius_mm
+
+    def look(matrix: Array) -> tuple[float, Array]:
+        score, push = hill.push(matrix)
+        return score, motion.gradient(push.force, push.moment, radius)
+
+    (score, slope), matrix = look(start), start
+    bend: Array | None = None  # inverse of the score's downward curvature; None: go straight up
+    reach = step_mm
     for _ in range(most):
-        direction = _direction(push, similarity.samples.radius_mm, affine, before)
-        if direction is None or step_mm < stop_mm:
+        step = slope if bend is None else bend @ slope
+        length = float(np.linalg.norm(step))
+        if length < 1e-15 or reach < stop_mm:
             break
-        matrix = _moved(best.matrix, direction * step_mm, similarity, affine)
-        score, tried = similarity.push(matrix)
-        if score > best.score:
-            best, push, before = Pose(score, matrix), tried, direction
-            step_mm *= _GROW
-        elif before is not None:
-            before = None
+        if bend is None or length > reach:
+            step, length = step * (reach / length), reach
+        tried = motion.moved(matrix, step, center, radius)
+        height, there = look(tried)
+        if height > score:
+            bend = _bent(bend, step, slope - there)
+            score, slope, matrix = height, there, tried
+            reach = max(reach, min(_GROW * length, 4 * step_mm))
+            if length < stop_mm:
+                break
         else:
-            step_mm *= _SHRINK
-    return best
+            reach = length * _SHRINK
+            bend = _bent(bend, step, slope - there)
+    return Pose(score, matrix)
 
 
-def _direction(push: Push, radius_mm: float, affine: bool, before: Array | None) -> Array | None:
-    """Unit vector of the rise: turn (3) or linear part (9) in mm at the radius, then shift (3), with momentum."""
-    m = push.moment / radius_mm
-    turn = m.ravel() if affine else np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])
-    steepest = _unit(np.concatenate([turn, push.force]))
-    if steepest is None or before is None:
-        return steepest
-    return _unit(steepest + _MOMENTUM * before)
-
-
-def _unit(vector: Array) -> Array | None:
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 1e-12 else None
-
-
-def _moved(matrix: Array, change_mm: Array, similarity: Similarity, affine: bool) -> Array:
-    """``matrix`` followed by a small turn (or linear change) about the image of the samples' centre, and a shift."""
-    samples = similarity.samples
-    turn = change_mm[:-3] / samples.radius_mm
-    linear = np.eye(3) + turn.reshape(3, 3) if affine else rotation(turn)
-    center = matrix[:3, :3] @ samples.center_mm + matrix[:3, 3]
-    out = matrix.copy()
-    out[:3, :3] = linear @ matrix[:3, :3]
-    out[:3, 3] = center + change_mm[-3:] - out[:3, :3] @ samples.center_mm
-    return out
+def _bent(bend: Array | None, step: Array, fall: Array) -> Array | None:
+    """The inverse curvature, taught that the slope fell by ``fall`` over ``step``; unchanged where it rose."""
+    rate = float(step @ fall)
+    if rate <= 1e-9 * float(np.linalg.norm(step) * np.linalg.norm(fall)):
+        return bend
+    if bend is None:
+        bend = np.eye(len(step)) * (rate / float(fall @ fall))
+    change = np.eye(len(step)) - np.outer(step, fall) / rate
+    return np.asarray(change @ bend @ change.T + np.outer(step, step) / rate)

@@ -1,7 +1,7 @@
 """Normalised mutual information of two images at sampled points, and how it changes with their pose.
 
 NMI = (H(A) + H(B)) / H(A, B) over the overlap only (Studholme 1999, doi:10.1016/S0031-3203(98)00091-0), from a
-joint histogram with first-order Parzen windows (Thévenaz and Unser 2000, doi:10.1109/83.887976). Points lie off the
+joint histogram with Parzen windows (Thévenaz and Unser 2000, doi:10.1109/83.887976). Points lie off the
 voxel centres, which keeps interpolation from drawing grid-aligned poses (Likar and Pernuš 2001,
 doi:10.1016/S0262-8856(00)00053-6).
 """
@@ -9,23 +9,23 @@ doi:10.1016/S0262-8856(00)00053-6).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hexscope.core.geometry import Array
+from hexscope.kernels.histogram import count, pull
+from hexscope.kernels.threads import share
 from hexscope.register.pyramid import Floats, Level
-
-#: Below this share of samples inside the other image a pose loses score in proportion.
-_ENOUGH_OVERLAP = 0.4
 
 #: Standard deviation of the Parzen window in bins, beyond the linear one. Without it the score is rough on the scale
 #: of a few mm and a search stops on the way (measured: starts 3 mm off end up to 0.4 mm apart, against 0.1 mm).
 _WINDOW_BINS = 1.0
 
-#: Samples that are looked at in one go: what is computed on the way stays in the cache.
-_BLOCK = 8192
+#: Samples in a piece of a kernel's work.
+_BLOCK = 4096
 
 #: Inverse powers of the root of x⁴ = x + 1: steps that fill a cube evenly (Roberts's R3 sequence).
 _EVEN_STEPS = 1.2207440846057596 ** -np.arange(1.0, 4.0)
@@ -51,51 +51,33 @@ class Samples:
 
     def where(self, chosen: NDArray[np.bool_]) -> Samples:
         """Some of the points, about the same centre."""
-        return Samples(self.points_mm[chosen], self.values[chosen], self.center_mm, self.radius_mm)
+        return Samples(
+            np.ascontiguousarray(self.points_mm[chosen]), self.values[chosen], self.center_mm, self.radius_mm
+        )
 
 
-def draw(level: Level, count: int, seed: int) -> Samples:
-    """``count`` points spread evenly over the level's field, starting where ``seed`` says."""
-    start = np.random.default_rng(seed).random(3)
-    unit = (start + np.arange(count)[:, None] * _EVEN_STEPS) % 1.0
+def draw(level: Level, number: int, seed: int) -> Samples:
+    """``number`` points spread evenly over the level's field, starting where ``seed`` says; those on VOID are left out.
+
+    They are sorted by planes and rows, so that neighbours in memory are looked at together.
+    """
+    begin = np.random.default_rng(seed).random(3)
+    unit = (begin + np.arange(number)[:, None] * _EVEN_STEPS) % 1.0
     index = unit * (np.array(level.values.shape) - 1)
-    values, _, _ = trilinear(level.values, index.astype(np.float32), slopes=False)
+    place = np.ravel_multi_index(index.astype(np.int64).T, level.values.shape)
+    rank = (place * (65_535 / level.values.size)).astype(np.uint16)  # sixteen bits are sorted in no time
+    index = index[np.argsort(rank, kind="stable")]
+    values = ndimage.map_coordinates(level.values, index.T, order=1)
+    index, values = index[values >= 0], values[values >= 0]
     center = level.center_mm
     points = (level.world(index) - center).astype(np.float32)
-    radius = float(np.sqrt((points.astype(np.float64) ** 2).sum(axis=1).mean()))
-    return Samples(points, values, center, radius)
-
-
-def trilinear(values: Floats, index: Floats, *, slopes: bool) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Values at fractional indices (n, 3), their slopes along the array axes (n, 3), and which indices lie inside.
-
-    Only the points inside are answered: the first two have as many rows as the third has True.
-    """
-    last = np.array(values.shape, dtype=np.float32) - 1
-    inside = np.all((index >= 0) & (index <= last), axis=1)
-    at = index[inside]
-    base = np.minimum(at.astype(np.int64), np.array(values.shape) - 2)
-    c, b, a = (at - base).astype(np.float32).T[::-1]
-    flat = values.ravel()
-    row, plane = values.shape[2], values.shape[1] * values.shape[2]
-    k = base[:, 0] * plane + base[:, 1] * row + base[:, 2]
-    v000, v001, v010, v011 = flat[k], flat[k + 1], flat[k + row], flat[k + row + 1]
-    k += plane
-    v100, v101, v110, v111 = flat[k], flat[k + 1], flat[k + row], flat[k + row + 1]
-    x00, x01, x10, x11 = v001 - v000, v011 - v010, v101 - v100, v111 - v110
-    v00, v01, v10, v11 = v000 + c * x00, v010 + c * x01, v100 + c * x10, v110 + c * x11
-    v0, v1 = v00 + b * (v01 - v00), v10 + b * (v11 - v10)
-    found = v0 + a * (v1 - v0)
-    if not slopes:
-        return found, np.empty((0, 3), np.float32), inside
-    along_y = (v01 - v00) + a * ((v11 - v10) - (v01 - v00))
-    x0, x1 = x00 + b * (x01 - x00), x10 + b * (x11 - x10)
-    return found, np.stack([v1 - v0, along_y, x0 + a * (x1 - x0)], axis=1), inside
+    radius = float(np.sqrt((points.astype(np.float64) ** 2).sum(axis=1).mean())) if len(points) else 1.0
+    return Samples(points, values, center, max(radius, 1e-3))
 
 
 @dataclass(frozen=True, eq=False)
 class Push:
-    """How the score rises as the template's image is moved: dscore/dq summed over the points q.
+    """How the score rises with a motion after the pose.
 
     force   (3,) per mm of shift
     moment  (3, 3): sum of dscore/dq ⊗ (q − image of the centre)
@@ -106,98 +88,82 @@ class Push:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A block of samples under a pose: what the scene shows there, and the joint counts with what the template shows.
-
-    counts   (bins, bins), template by scene
-    rows, columns  the lower of the two bins that each sample inside falls between
-    upper    weight of the template's upper bin
-    slopes   (n, 3) of the scene along its array axes
-    inside   which samples of the block lie in the scene
-    """
-
-    counts: Array
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    upper: Floats
-    slopes: Floats
-    inside: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
 class Similarity:
-    """The score of a pose: (NMI − 1) over the overlap, less where that is small. 0 for unrelated images."""
+    """The score of a pose: (NMI − 1) over the overlap, times the overlap to the power of ``toll``. 0 where unrelated.
+
+    Where only a corner of an image is compared, NMI is often high by chance: with a toll of a half, a search far and
+    wide finds its way (of 1, and half a head fits better upside down on the other half than on their common part).
+    Without a toll, nothing draws the answer off the pose.
+    """
 
     samples: Samples
     scene: Level
     bins: int
+    toll: float = 0.5
 
     def score(self, matrix: Array) -> float:
         """Score of a 4 × 4 pose, template LPS to scene LPS mm."""
-        seen = self._look(matrix, slopes=False)
-        return _nmi(_total(seen))[0] * self._share(seen)
+        return float(self.scores(matrix[None])[0])
+
+    def scores(self, matrices: Array) -> Array:
+        """Scores of (k, 4, 4) poses, (k,)."""
+        counts = self._counts(self._maps(matrices))
+        return np.asarray(_nmi(counts)[0] * self._share(counts)[0])
 
     def overlap(self, matrix: Array) -> float:
-        """Share of the template's field that lies inside the scene."""
-        seen = self._look(matrix, slopes=False)
-        return sum(int(s.inside.sum()) for s in seen) / len(self.samples.values)
+        """Share of the template's samples that lie inside the scene."""
+        return float(self._counts(self._maps(matrix[None])).sum()) / max(len(self._shown), 1)
 
     def push(self, matrix: Array) -> tuple[float, Push]:
         """Score, and the direction in which it rises."""
-        seen = self._look(matrix, slopes=True)
-        score, rise = _nmi(_total(seen))
-        step = np.diff(rise, axis=1).ravel()  # gain of moving mass one bin up
-        to_mm = np.linalg.inv(self.scene.affine[:3, :3]) * (self.bins - 1)
-        turned = matrix[:3, :3].T.astype(np.float32)
-        force, moment = np.zeros(3), np.zeros((3, 3))
-        for block, part in zip(self._blocks(), seen, strict=True):
-            at = part.rows * (self.bins - 1) + part.columns
-            gain = (1 - part.upper) * step[at] + part.upper * step[at + self.bins - 1]
-            pull = (gain[:, None] * part.slopes) @ to_mm
-            force += pull.sum(axis=0)
-            moment += pull.T @ (self.samples.points_mm[block][part.inside] @ turned)
-        share = self._share(seen)
-        return score * share, Push(force * share, moment * share)
+        felt = self._felt
+        counts = self._counts(self._maps(matrix[None]), felt)
+        score, rise = _nmi(counts)
+        share_of, lean = self._share(counts)
+        rise = rise[0] * share_of[0] + score[0] * lean[0]
+        sums = np.zeros((self._blocks, 3, 4))
+        share(pull, self._blocks, self.samples.points_mm, self._shown, felt, rise.astype(np.float32), sums, _BLOCK)
+        by_mm = np.linalg.inv(self.scene.affine[:3, :3]).T @ sums.sum(axis=0)
+        return float(score[0] * share_of[0]), Push(by_mm[:, 3], by_mm[:, :3] @ matrix[:3, :3].T)
 
-    def _share(self, seen: list[Seen]) -> float:
-        inside = sum(int(s.inside.sum()) for s in seen) / len(self.samples.values)
-        return min(1.0, inside / _ENOUGH_OVERLAP)
+    @cached_property
+    def _shown(self) -> NDArray[np.int32]:
+        """The bin that each sample falls into."""
+        return np.round(self.samples.values * np.float32(self.bins - 1)).astype(np.int32)
 
-    def _blocks(self) -> list[slice]:
-        return [slice(a, a + _BLOCK) for a in range(0, len(self.samples.values), _BLOCK)]
+    @cached_property
+    def _felt(self) -> Floats:
+        """Room for what each sample feels, kept from look to look: fresh memory costs as much as the look."""
+        return np.empty((len(self._shown), 8), np.float32)
 
-    def _look(self, matrix: Array, *, slopes: bool) -> list[Seen]:
-        to_index = np.linalg.inv(self.scene.affine) @ matrix
-        offset = (to_index[:3, :3] @ self.samples.center_mm + to_index[:3, 3]).astype(np.float32)
-        turned = to_index[:3, :3].T.astype(np.float32)
-        seen = []
-        for block in self._blocks():
-            index = self.samples.points_mm[block] @ turned + offset
-            found, rise, inside = trilinear(self.scene.values, index, slopes=slopes)
-            counts, rows, columns, upper = self._count(self.samples.values[block][inside], found)
-            seen.append(Seen(counts, rows, columns, upper, rise, inside))
-        return seen
+    @cached_property
+    def _shape(self) -> NDArray[np.int64]:
+        return np.array(self.scene.values.shape, np.int64)
 
-    def _count(self, shown: Floats, found: Floats) -> tuple[Array, NDArray[np.int64], NDArray[np.int64], Floats]:
-        """Joint counts of the template's values and the scene's, with the lower bins and the upper row weight."""
-        rows, u = _bin(shown, self.bins)
-        columns, v = _bin(found, self.bins)
-        at = rows * self.bins + columns
-        cells = np.concatenate([at, at + 1, at + self.bins, at + self.bins + 1])
-        weights = np.concatenate([(1 - u) * (1 - v), (1 - u) * v, u * (1 - v), u * v])
-        counts = np.bincount(cells, weights, minlength=self.bins**2).astype(np.float64)
-        return counts.reshape(self.bins, self.bins), rows, columns, u
+    @property
+    def _blocks(self) -> int:
+        return -(-len(self._shown) // _BLOCK)
 
+    def _maps(self, matrices: Array) -> Floats:
+        """(k, 3, 4) from a sample's point to its index in the scene."""
+        to_index = np.linalg.inv(self.scene.affine) @ matrices
+        to_index[:, :3, 3] += to_index[:, :3, :3] @ self.samples.center_mm
+        return np.ascontiguousarray(to_index[:, :3], np.float32)
 
-def _total(seen: list[Seen]) -> Array:
-    return np.asarray(np.sum([s.counts for s in seen], axis=0))
+    def _counts(self, maps: Floats, felt: Floats | None = None) -> Array:
+        """(k, bins, bins) joint counts of as many poses, template by scene."""
+        pieces = np.zeros((len(maps) * self._blocks, self.bins, self.bins), np.float32)
+        kept = np.empty((0, 8), np.float32) if felt is None else felt
+        seen = self.scene.values.ravel(), self._shape
+        share(count, len(pieces), self.samples.points_mm, self._shown, *seen, maps, pieces, kept, _BLOCK)
+        whole = pieces.reshape(len(maps), self._blocks, self.bins, self.bins)
+        return np.asarray(whole.sum(axis=1, dtype=np.float64))
 
-
-def _bin(values: Floats, bins: int) -> tuple[NDArray[np.int64], Floats]:
-    """Lower of the two bins that a value in 0..1 falls between, and the weight of the upper."""
-    position = values * np.float32(bins - 1)
-    lower = np.minimum(position.astype(np.int64), bins - 2)
-    return lower, (position - lower).astype(np.float32)
+    def _share(self, counts: Array) -> tuple[Array, Array]:
+        """What is left of each score for its overlap, and the slope of that by a count."""
+        inside = np.maximum(counts.sum(axis=(1, 2)), 1e-9)
+        left = (inside / max(len(self._shown), 1)) ** self.toll
+        return left, self.toll * left / inside
 
 
 @cache
@@ -208,22 +174,17 @@ def _window(bins: int) -> Array:
     return np.asarray(weight / weight.sum(axis=0))
 
 
-def _nmi(counts: Array) -> tuple[float, Array]:
-    """NMI − 1 of joint counts, and its derivative by each up to a constant per row (mass only moves along rows)."""
-    window = _window(len(counts))
-    histogram = window @ counts @ window.T
-    total = histogram.sum()
-    flat = 0.0, np.zeros_like(counts)
-    if total < 1:
-        return flat
-    joint = histogram / total
-    log_joint = np.log(np.maximum(joint, 1e-12))
-    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    log_columns = np.log(np.maximum(columns, 1e-12))
-    h_rows = -float(rows @ np.log(np.maximum(rows, 1e-12)))
-    h_columns = -float(columns @ log_columns)
-    h_joint = -float((joint * log_joint).sum())
-    if counts.any(axis=1).sum() < 2 or counts.any(axis=0).sum() < 2:  # one of the two shows one value only
-        return flat
-    nmi = (h_rows + h_columns) / h_joint
-    return nmi - 1.0, window.T @ ((nmi * log_joint - log_columns) / (h_joint * total)) @ window
+def _nmi(counts: Array) -> tuple[Array, Array]:
+    """NMI − 1 of each of k joint counts, and its derivative by each count."""
+    window = _window(counts.shape[-1])
+    joint = window @ counts @ window.T
+    total = joint.sum(axis=(1, 2))
+    joint /= np.maximum(total, 1e-12)[:, None, None]
+    logs = [np.log(np.maximum(p, 1e-12)) for p in (joint.sum(axis=2), joint.sum(axis=1), joint)]
+    h_rows, h_columns = (-(np.exp(log) * log).sum(axis=1) for log in logs[:2])
+    h_joint = -(joint * logs[2]).sum(axis=(1, 2))
+    told = (total >= 1) & (counts.any(axis=2).sum(axis=1) > 1) & (counts.any(axis=1).sum(axis=1) > 1)
+    nmi = np.where(told, (h_rows + h_columns) / np.where(told, h_joint, 1.0), 1.0)
+    scale = np.where(told, h_joint * total, np.inf)[:, None, None]  # one of the two shows one value only: flat
+    slope = (nmi[:, None, None] * logs[2] - logs[0][:, :, None] - logs[1][:, None, :]) / scale
+    return nmi - 1.0, window.T @ slope @ window

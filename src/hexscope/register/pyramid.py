@@ -1,33 +1,38 @@
-"""Images made ready for comparison: values on a common 0..1 scale, smoothed and thinned to a resolution in mm."""
+"""Images made ready for comparison: values on a common 0..1 scale, averaged to a resolution in mm."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from hexscope.core.geometry import Array
-from hexscope.core.image import Image
-from hexscope.core.quantity import Quantity
-from hexscope.errors import GeometryError
+from hexscope.kernels import smooth
+from hexscope.kernels.thinning import spread, thin
+from hexscope.kernels.threads import share
 
 Floats = NDArray[np.float32]
 
-#: An axis is never thinned below this many voxels, nor may it start below _FEWEST.
+#: An axis is never thinned below this many voxels.
 _KEEP_VOXELS = 8
-_FEWEST = 4
 
 #: Values are laid on this many steps between their 0.5th and 99.5th percentile.
 _STEPS = 4096
+
+#: Voxels that are looked at to learn how values spread; an odd stride meets all columns.
+_LOOKED_AT = 250_000
+
+#: What stands where nothing is known: any value that it has a share in is below 0, which is no value.
+VOID = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
     """One resolution of an image.
 
-    values   (z, y, x) float32 in 0..1
+    values   (z, y, x) float32 in 0..1, or VOID
     affine   array index to LPS mm, 4 × 4
     """
 
@@ -36,14 +41,25 @@ class Level:
 
     @property
     def volume_mm3(self) -> float:
-        """Volume between the outermost voxel centres; a sheared grid is measured right."""
-        box = self.affine[:3, :3] * (np.array(self.values.shape) - 1)
-        return float(abs(np.linalg.det(box)))
+        """Volume of the voxels together; a sheared grid is measured right."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) * self.values.size
+
+    @property
+    def spacing_mm(self) -> Array:
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def size_mm(self) -> float:
+        """Mean length along the axes of more than one voxel, geometrically: of a plane, the root of its area."""
+        long = np.array(self.values.shape) > 1
+        extent = self.spacing_mm * np.array(self.values.shape)
+        return float(np.exp(np.log(extent[long]).mean())) if long.any() else float(extent.min())
 
     @property
     def voxel_mm(self) -> float:
-        """Cube root of the volume of a voxel."""
-        return float(np.cbrt(abs(np.linalg.det(self.affine[:3, :3]))))
+        """Mean length of a voxel along the same axes."""
+        long = np.array(self.values.shape) > 1
+        return float(np.exp(np.log(self.spacing_mm[long]).mean())) if long.any() else float(self.spacing_mm.min())
 
     @property
     def center_mm(self) -> Array:
@@ -59,50 +75,64 @@ class Level:
         return self.world(ends.reshape(-1, 3).astype(np.float64))
 
 
-def prepare(image: Image) -> Level:
-    """The image at its own resolution, values on 0..1. GeometryError where it is not one placed volume."""
-    array = image.require_volume("registration")
-    if min(array.shape) < _FEWEST:
-        raise GeometryError(
-            f"registration in space needs at least {_FEWEST} voxels along each axis; {image.name or 'the image'} has "
-            f"shape {array.shape}. Register a stack of more slices."
-        )
-    return Level(_scaled(array, image.quantity), image.grid.require_affine("registration"))
-
-
-def _scaled(array: NDArray[np.generic], quantity: Quantity) -> Floats:
+def scaled(array: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Floats:
     """Half the value, clipped at percentiles, and half its rank among all voxels: together 0..1.
 
     The value alone leaves two bins for fat and muscle where air and bone span the scale, as in CT; the rank alone
-    makes much of noise in the background.
+    makes much of noise in the background. VOID where a voxel is no number or not ``known``.
     """
-    values = np.asarray(array, dtype=np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        values = np.where(finite, values, np.float32(quantity.outside))
-    some = slice(None, None, max(1, values.size // 1_000_000))
-    low, high = np.percentile(values.ravel()[some], [0.5, 99.5])
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    some = values.ravel()[:: max(1, values.size // _LOOKED_AT) | 1]
+    void = None if known is None else ~known
+    if not np.isfinite(values.sum()):
+        void = ~np.isfinite(values) if void is None else void | ~np.isfinite(values)
+        values = np.where(np.isfinite(values), values, np.float32(0))
+    if void is not None:
+        some = values[~void][:: max(1, values.size // _LOOKED_AT) | 1]
+    out = np.empty(values.shape, np.float32)
+    low, steps, table = _table(some if some.size else np.zeros(1, np.float32))
+    share(spread, len(values), values, table, low, steps, out)
+    if void is not None:
+        out[void] = VOID
+    return out
+
+
+def _table(some: Floats) -> tuple[float, float, Floats]:
+    """Lowest value, steps a unit, and what each step becomes."""
+    low, high = np.percentile(some, [0.5, 99.5])
     if high <= low:  # nearly all voxels alike: the few others carry what there is to see
-        low, high = float(values.min()), float(values.max())
-    scale = np.float32((_STEPS - 1) / max(high - low, 1e-12))
-    steps = (np.clip(values - np.float32(low), 0, np.float32(high - low)) * scale).astype(np.int16)
-    counts = np.bincount(steps.ravel()[some], minlength=_STEPS)
+        low, high = float(some.min()), float(some.max())
+    steps = (_STEPS - 1) / max(high - low, 1e-12)
+    counts = np.bincount(np.clip((some - low) * steps, 0, _STEPS - 1).astype(np.int64), minlength=_STEPS)
     rank = np.cumsum(counts) - counts / 2
-    spread = (rank - rank[0]) / max(rank[-1] - rank[0], 1e-12)
-    table = 0.5 * np.linspace(0, 1, _STEPS) + 0.5 * spread
-    return np.asarray(table.astype(np.float32)[steps])
+    spread_out = (rank - rank[0]) / max(rank[-1] - rank[0], 1e-12)
+    return float(low), float(steps), (0.5 * np.linspace(0, 1, _STEPS) + 0.5 * spread_out).astype(np.float32)
+
+
+def soften(level: Level, sigma_mm: float) -> Level:
+    """Smoothed by a Gaussian, a void growing by its reach: what is left of noise makes small hills in the score."""
+    sigma = sigma_mm / level.spacing_mm
+    reach = 2 if sigma.max() > 0.6 else 1
+    taps = np.exp(-0.5 * (np.arange(reach + 1)[:, None] / np.maximum(sigma, 1e-3)) ** 2)
+    taps = np.ascontiguousarray((taps / (2 * taps.sum(axis=0) - taps[0])).T, np.float32)
+    depth, _, width = level.values.shape
+    between, out = np.empty((2, 1, *level.values.shape), np.float32)
+    share(smooth.columns, depth, level.values[None], taps[0], between)
+    share(smooth.planes, depth, between, taps[1], taps[2], np.empty((depth, 2, width + 2 * reach), np.float32), out)
+    return Level(out[0], level.affine)
 
 
 def coarsen(level: Level, resolution_mm: float) -> Level:
-    """Blurred to ``resolution_mm`` (per axis; finer axes only) and thinned by whole steps."""
-    spacing = np.linalg.norm(level.affine[:3, :3], axis=0)
-    ratio = np.maximum(resolution_mm / spacing, 1.0)
-    blurred = ndimage.gaussian_filter(level.values, 0.5 * np.sqrt(ratio**2 - 1), mode="nearest", truncate=3.0)
-    most = np.maximum(np.array(level.values.shape) // _KEEP_VOXELS, 1)
-    stride = np.minimum(np.floor(ratio + 1e-6).astype(int), most)
-    first = ((np.array(level.values.shape) - 1) % stride) // 2  # what is lost is shared by both ends
-    thin = blurred[tuple(slice(int(a), None, int(s)) for a, s in zip(first, stride, strict=True))]
+    """Averaged in blocks of whole voxels, as many along each axis as ``resolution_mm`` holds."""
+    shape = np.array(level.values.shape)
+    most = np.maximum(shape // _KEEP_VOXELS, 1)
+    stride = np.clip(np.round(resolution_mm / level.spacing_mm).astype(int), 1, most)
+    if np.all(stride == 1):
+        return level
+    first = (shape % stride) // 2  # what is lost is shared by both ends
+    small = np.empty(tuple(shape // stride), np.float32)
+    share(thin, len(small), level.values, small, *map(int, stride), *map(int, first))
     affine = level.affine.copy()
     affine[:3, :3] *= stride
-    affine[:3, 3] = level.world(first.astype(np.float64))
-    return Level(np.ascontiguousarray(thin), affine)
+    affine[:3, 3] = level.world(first + (stride - 1) / 2)
+    return Level(small, affine)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hexscope.core.image import Image, Mask
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
-from hexscope.fuse import Look, cut, fuse, hung, mip, usual_window, window
+from hexscope.fuse import Look, View, fuse, mip, seen, seen_labels, slab, usual_window, window
 from hexscope.study.canvas import Mark, Panel, grey, outlined, strip
 from hexscope.study.result import Case, Picture, Registration, problem
 
@@ -89,11 +89,11 @@ def _interesting(case: Case, image: Image) -> Point:
 
 
 def _plane(image: Image, axis: Axis, at: Point, outlines: Mask | None) -> Panel:
-    thin = cut(image.grid, axis, at[_WORLD[axis]])
-    rgb = _shown(image, hung(resample(image, thin).array, axis), usual_window(image))
+    thin = slab(image.grid, View(axis, at[_WORLD[axis]]))
+    rgb = _shown(image, seen(image, thin, "mean").array, usual_window(image))
     if outlines is not None:
-        flat = resample(outlines, thin)
-        rgb = outlined(rgb, [hung(flat.of(label.value), axis) for label in flat])
+        flat = seen_labels(outlines, thin)
+        rgb = outlined(rgb, [flat.of(label.value) for label in flat])
     return Panel(rgb, _LETTERS[axis])
 
 
@@ -205,10 +205,10 @@ def fused_pictures(fixed: Case, moving: Case, pair: Registration) -> tuple[Pictu
     for how, word in _HOWS[moving.image.modality]:
         panels = []
         for axis in _AXES:
-            thin = cut(fixed.image.grid, axis, float(at[_WORLD[axis]]))
-            below = resample(fixed.image, thin)
-            joined = fuse(below, moving.image, how=how, through=through, force=True, **_look(moving.image, how))
-            panels.append(Panel(hung(joined.picture, axis), _LETTERS[axis]))
+            view = View(axis, float(at[_WORLD[axis]]))
+            look = _look(moving.image, how)
+            joined = fuse(base, over, how=how, through=through, force=True, view=view, **look)
+            panels.append(Panel(joined.picture, _LETTERS[axis]))
         pictures.append(
             Picture(
                 f"{moving.slug}-on-{fixed.number:02d}-{how}",

@@ -46,7 +46,7 @@ class Registration:
         return certificate is not None and certificate.verdict != "reject"
 
     def as_json(self, names: Mapping[str, str]) -> dict[str, Any]:
-        certificate = self.transform.certificate
+        certificate, matrix = self.transform.certificate, self.transform.resampling_matrix
         return {
             "fixed": names[self.fixed],
             "moving": names[self.moving],
@@ -56,7 +56,7 @@ class Registration:
             "moved": self.moved,
             "via": None if self.via is None else names[self.via],
             "kind": self.transform.kind,
-            "matrix_lps": self.transform.inverse.matrix.tolist(),
+            "matrix_lps": None if matrix is None else matrix.tolist(),
             "direction": "fixed_to_moving",
             "certificate": None if certificate is None else certificate.as_json(),
             "file": self.file,
