@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-#: Depth from which a pixel is the core of an object.
-CORE = 0.5
+#: How much deeper than the valley between them each of two summits must be to be two objects.
+RISE = 0.1
+#: Steps of depth in which the sea falls, and the softening (pixels) of what the network says before.
+_STEP, _SOFT = 0.05, 1.0
 #: The part of the way from the edge to the middle at which an object is as deep as it gets: a plateau that a network
 #: can learn whole, while the rims keep neighbours apart.
 PLATEAU = 0.5
 #: Objects of fewer pixels are noise.
 LEAST_PIXELS = 8
-#: Steps in which cores grow from deep to shallow.
-_STEPS = 8
 
 
 def instance_planes(instances: NDArray[np.integer]) -> Floats:
@@ -38,28 +38,50 @@ def instance_planes(instances: NDArray[np.integer]) -> Floats:
     return out
 
 
-def instances_of(
-    belongs: Floats, depth: Floats, *, core: float = CORE, least: int = LEAST_PIXELS
-) -> NDArray[np.uint16]:
-    """1, 2, … for each object, 0 elsewhere: cores of ``depth`` grown within ``belongs`` > ½ (both 0..1).
+def instances_of(belongs: Floats, depth: Floats, *, rise: float = RISE, least: int = LEAST_PIXELS) -> NDArray[np.uint16]:
+    """1, 2, … for each object, 0 elsewhere: the summits of ``depth`` within ``belongs`` > ½ (both 0..1).
 
-    A watershed in steps: from deep to shallow, what becomes part of an object goes to the nearest one. What belongs to
-    an object but reaches no core is an object of its own; those of fewer than ``least`` pixels are left out.
+    Those of fewer than ``least`` pixels are left out. What belongs to an object goes to the nearest summit.
     """
     from scipy import ndimage
 
     inside = belongs > 0.5
-    cores, n = ndimage.label(inside & (depth > core))
-    pieces, _ = ndimage.label(inside)
-    lone = inside & ~np.isin(pieces, np.unique(pieces[cores > 0]))
-    grown = np.where(lone, pieces + n, cores).astype(np.int32)
-    for level in np.linspace(core, 0.0, _STEPS + 1)[1:]:
-        new = inside & (depth >= level) & (grown == 0)
-        if new.any() and grown.any():
-            nearest = ndimage.distance_transform_edt(grown == 0, return_distances=False, return_indices=True)
-            grown[new] = grown[tuple(index[new] for index in nearest)]
-    sizes = np.bincount(grown.ravel())
+    found = _summits(inside, ndimage.gaussian_filter(depth, _SOFT), rise)
+    rest = inside & (found == 0)
+    if rest.any():
+        nearest = ndimage.distance_transform_edt(found == 0, return_distances=False, return_indices=True)
+        found[rest] = found[tuple(index[rest] for index in nearest)]
+    sizes = np.bincount(found.ravel())
     keep = np.flatnonzero(sizes >= least)
     names = np.zeros(len(sizes), np.uint16)
     names[keep[keep > 0]] = np.arange(1, 1 + np.count_nonzero(keep > 0))
-    return np.asarray(names[grown])
+    return np.asarray(names[found])
+
+
+def _summits(inside: NDArray[np.bool_], depth: Floats, rise: float) -> NDArray[np.int32]:
+    """A number for each summit that rises ``rise`` above the pass to a higher one, down to that pass (h-maxima by a
+    falling sea: Soille, Morphological Image Analysis, 2003, 6.3.4)."""
+    from scipy import ndimage
+
+    found = np.zeros(inside.shape, np.int32)
+    height = np.array([np.inf])  # of each summit, by its number
+    for level in np.arange(1.0, -_STEP / 2, -_STEP):
+        above = inside & (depth >= level) if level > _STEP / 2 else inside
+        islands, n = ndimage.label(above)
+        pairs = np.unique(islands[found > 0].astype(np.int64) * len(height) + found[found > 0])
+        island, summit = np.divmod(pairs, len(height))
+        best = np.full(n + 1, -np.inf)
+        np.maximum.at(best, island, height[summit])
+        stands = (height[summit] - level > rise - _STEP / 2) | (height[summit] == best[island])
+        count = np.bincount(island[stands], minlength=n + 1)
+        owner = np.zeros(n + 1, np.int32)  # of islands with one summit, whose shore is its own
+        owner[island[stands]] = summit[stands]
+        fresh = np.setdiff1d(np.arange(1, n + 1), island)
+        owner[fresh] = len(height) + np.arange(len(fresh))
+        height = np.append(height, level - 1e-6 * (len(height) + np.arange(len(fresh))))  # no two are alike
+        lost = np.ones(len(height), bool)
+        lost[summit[stands]] = False
+        found[lost[found]] = 0
+        whole = (count <= 1)[islands] & above
+        found[whole] = owner[islands[whole]]
+    return found

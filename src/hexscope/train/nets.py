@@ -101,7 +101,8 @@ class UNet(nn.Module):
         self.answer = conv(shape.head, shape.outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.answer(self.place(torch.relu_(self.fine(self.body(x)) + self.look(x))))  # type: ignore[no-any-return]
+        y = torch.relu_(self.fine(self.body(x)) + self.look(x))
+        return self.answer(y + self.place(y))  # type: ignore[no-any-return]
 
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""
