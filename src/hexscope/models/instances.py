@@ -38,7 +38,9 @@ def instance_planes(instances: NDArray[np.integer]) -> Floats:
     return out
 
 
-def instances_of(belongs: Floats, depth: Floats, *, rise: float = RISE, least: int = LEAST_PIXELS) -> NDArray[np.uint16]:
+def instances_of(
+    belongs: Floats, depth: Floats, *, rise: float = RISE, least: int = LEAST_PIXELS
+) -> NDArray[np.uint16]:
     """1, 2, … for each object, 0 elsewhere: the summits of ``depth`` within ``belongs`` > ½ (both 0..1).
 
     Those of fewer than ``least`` pixels are left out. What belongs to an object goes to the nearest summit.
