@@ -226,12 +226,10 @@ def flips(modality: str, dims: int, placed: bool, sides: Sequence[str], shows_bo
     return Choice((), "in a projection the side of the heart is seen", "the last axis")
 
 
-def zoom(view: str, spacing_varies: float, objects_vary: float) -> Choice:
+def zoom(view: str, spacing_varies: float) -> Choice:
     """Largest relative change of size."""
     if view == "frame" and spacing_varies > 1.5:
         return Choice(0.35, f"pixels of one picture are {spacing_varies:.1f} times as large as another's", "0.2")
-    if objects_vary > 1.5:
-        return Choice(0.35, f"objects of one image are {objects_vary:.1f} times as large as another's", "0.12")
     if view == "frame":
         return Choice(0.2, "the scale of such pictures varies with depth and zoom", "0.1")
     return Choice(0.12, "patients differ in size", "0.2")

@@ -33,7 +33,6 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
         "spacing_mm": facts.spacing_mm,
         "extent_mm": facts.extent_mm,
         "object_px": facts.object_px,
-        "objects_vary": facts.objects_vary,
         "modality": facts.channels[0].modality,
         "shows_both_sides": facts.shows_both_sides,
         "thinnest": round(min(s.thickness for s in held), 2),

@@ -75,8 +75,7 @@ class Facts:
     shape      median side by axis, pixels; ``largest`` the 90 % side
     spacing_mm median by axis; None where the files do not say; ``spacing_varies``: 90 % over 10 % percentile
     extent_mm  median field of view by axis
-    object_px  median diameter of an object; None where objects are not counted; ``objects_vary``: 90 % over 10 %
-               percentile of the median of each image
+    object_px  median diameter of an object; None where objects are not counted
     sides      class names that name a side of the body
     partly     are some classes outlined in some cases only?
     """
@@ -96,7 +95,6 @@ class Facts:
     values: tuple[int, ...]
     structures: Mapping[str, Structure]
     object_px: float | None
-    objects_vary: float
     sides: tuple[str, ...]
     partly: bool
 
@@ -130,7 +128,6 @@ def measure(checked: Checked, train: Sequence[Case]) -> Facts:
     known = len(spacings) == len(looked)
     spacing = np.array(spacings) if known else None
     classes = tuple(table.classes.values())
-    objects = _object_sizes(looked) if checked.target == "instances" else np.zeros(0)
     structures = {name: _structure(name, looked) for name in classes}
     if not any(s.presence for s in structures.values()):
         raise InputError(f"no case of {table.source} to train on holds {' or '.join(classes)}: nothing can be learnt")
@@ -149,8 +146,7 @@ def measure(checked: Checked, train: Sequence[Case]) -> Facts:
         classes=classes,
         values=tuple(table.classes),
         structures=structures,
-        object_px=float(np.median(objects)) if len(objects) else None,
-        objects_vary=_spread_of(objects[:, None]) if len(objects) else 1.0,
+        object_px=_object_size(looked) if checked.target == "instances" else None,
         sides=tuple(name for name in classes if _SIDED.search(name.lower())),
         partly=any(c.labelled is not None and len(c.labelled) < len(classes) for c in train),
     )
@@ -264,15 +260,17 @@ def _thickness(part: NDArray[np.bool_], grid: Grid) -> float:
     return 4.0 * float(depth[np.pad(part, 1)].mean())
 
 
-def _object_sizes(looked: Sequence[_Seen]) -> NDArray[np.float64]:
-    """Median diameter, by image, of the disc or ball of an object's size, pixels."""
-    sizes = np.array([np.median(seen.sizes[seen.sizes > 0]) for seen in looked if np.any(seen.sizes > 0)])
-    return 2 * np.sqrt(sizes / np.pi) if looked[0].grid.ndim == 2 else 2 * np.cbrt(sizes * 0.75 / np.pi)
+def _object_size(looked: Sequence[_Seen]) -> float | None:
+    """Median diameter of the disc or ball of an object's size, pixels."""
+    sizes = np.concatenate([seen.sizes[seen.sizes > 0] for seen in looked])
+    if not len(sizes):
+        return None
+    half = np.median(sizes)
+    return float(2 * np.sqrt(half / np.pi) if looked[0].grid.ndim == 2 else 2 * np.cbrt(half * 0.75 / np.pi))
 
 
-def _spread_of(values: NDArray[np.float64]) -> float:
-    """90 % over 10 % percentile, of the axis where it is largest; (cases, axes)."""
-    low, high = np.percentile(values, [10, 90], axis=0)
+def _spread_of(spacing: NDArray[np.float64]) -> float:
+    low, high = np.percentile(spacing, [10, 90], axis=0)
     return float((high / low).max())
 
 
