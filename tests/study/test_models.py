@@ -70,7 +70,8 @@ def test_a_model_that_fits_is_used(folder: Path, tmp_path: Path) -> None:
     mask = hx.read_mask(tmp_path / "report" / value["CT"]["outputs"]["model-alone.nii.gz"])
     image = hx.read(folder / "knee-ct.nii.gz")
     assert isinstance(image, hx.Image) and np.array_equal(mask.array, image.array / 10)
-    assert "alone" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "outlined by model alone: low, high" in page and "模型 alone" in page
 
 
 def test_a_model_is_asked_for_by_name(folder: Path, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+
+from hexscope.models.instances import instance_planes
 
 torch = pytest.importorskip("torch")
 
-from hexscope.train.augment import UNKNOWN, Changes, matrices, moved, one_hot, recoloured  # noqa: E402
+from hexscope.train.augment import UNKNOWN, Changes, matrices, moved, one_hot, recoloured, turned_back  # noqa: E402
 
 WINDOW, PATCH, SPACING = (12, 18, 26), (6, 10, 14), (3.0, 0.7, 0.5)
 STILL = Changes((0.0, 0.0, 0.0), zoom=0.0, stretch=0.0)
@@ -86,3 +89,21 @@ def test_the_same_chance_gives_the_same_picture() -> None:
     assert not torch.equal(first, recoloured(image.clone(), changes, chance(6)))
     assert torch.isfinite(first).all()
     assert torch.equal(recoloured(image.clone(), Changes((0.0,), brightness=0, contrast=0, noise=0), chance()), image)
+
+
+def test_directions_turn_with_the_picture() -> None:
+    """Objects of a moved picture: their middles lie where the moved directions say."""
+    y, x = np.mgrid[:64, :64]
+    ids = np.where((y - 22) ** 2 / 2 + (x - 24) ** 2 < 90, 1, 0) + np.where(
+        (y - 40) ** 2 + (x - 42) ** 2 / 2 < 80, 2, 0
+    )
+    planes = torch.from_numpy(instance_planes(ids))[None]
+    labels = torch.round(254 * planes).to(torch.uint8)
+    changes = Changes((180.0,), zoom=0.2, flips=(0, 1))
+    linear = matrices(changes, (1.0, 1.0), 1, torch.Generator().manual_seed(5))
+    image = torch.from_numpy(ids.astype(np.float32))[None, None]
+    picture, target, _ = moved(image, labels, linear, torch.zeros(1, 2), (64, 64), 3)
+    told = turned_back(target, linear)[0, 1:].numpy()
+    seen = instance_planes(np.round(picture[0, 0].numpy()).astype(int) * (target[0, 0].numpy() > 0.99))
+    inside = (target[0, 0].numpy() > 0.99) & (np.abs(seen[1:] - 0.5).sum(axis=0) > 0.2)
+    assert inside.sum() > 200 and np.abs(told - seen[1:])[:, inside].mean() < 0.03

@@ -90,10 +90,10 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 
 def test_it_learns(tmp_path: Path) -> None:
     told = []
-    course = replace(COURSE, iterations=60, precision="bf16")
+    course = replace(COURSE, iterations=120, precision="bf16")
     run = learn(course, examples(), tmp_path, None, lambda done, total, figures: told.append(figures))
     assert run.curve[-1]["loss"] < 0.5 * run.curve[0]["loss"]
-    assert len(told) == 60 and [t for t in told if t] == run.curve
+    assert len(told) == 120 and [t for t in told if t] == run.curve
 
 
 def test_cases_in_files_give_the_same(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ class ModelCard:
     @property
     def outputs(self) -> int:
         """Planes of its network's answer: see `hexscope.models.recipe.Target`."""
-        target = "classes" if self.recipe is None else self.recipe.target
-        return {"classes": len(self.classes) + 1, "overlapping": len(self.classes), "instances": 2}[target]
+        target, dims = ("classes", 0) if self.recipe is None else (self.recipe.target, self.recipe.dims)
+        return {"classes": len(self.classes) + 1, "overlapping": len(self.classes), "instances": 1 + dims}[target]
 
     def check(self, modality: str, quantity: Quantity) -> None:
         """Raise QuantityError unless an image of this kind is what the model was made for."""

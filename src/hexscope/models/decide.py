@@ -84,29 +84,45 @@ class Overlapping:
 
 @dataclass
 class Instances:
-    """Objects that may touch, each its own label."""
+    """Objects that may touch, each its own label. A 2-D network's objects in a volume are those of each slice."""
 
     card: ModelCard
     grid: Grid
-    planes: Floats = field(init=False)
+    planes: Floats | None = None
+    turn: Turn | None = None
     certainty: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.planes = np.zeros((2, *self.grid.shape), np.float32)
         self.certainty = np.zeros(self.grid.shape, np.uint8)
 
     def take(self, turn: Turn, where: slice, part: Floats) -> None:
-        turn.array(self.planes)[:, where] = part
+        if self.planes is None or self.turn is None:  # as the network saw it: directions are by its axes
+            self.turn = turn
+            self.planes = np.zeros((len(part), *turn.grid(self.grid).shape), np.float32)
+        self.planes[:, where] = part
         turn.array(self.certainty)[where] = np.rint(255 * np.maximum(part[0], 1 - part[0]))
 
     def result(self) -> tuple[Mask, dict[str, float | None]]:
-        belongs, depth = self.planes
-        objects = instances_of(belongs, depth)
+        assert self.planes is not None and self.turn is not None
+        objects = np.zeros(self.grid.shape, np.uint16)
+        self.turn.array(objects)[...] = _objects(self.planes)
         name = self.card.classes[0]
         names = {int(v): f"{name} {v}" for v in range(1, int(objects.max(initial=0)) + 1)}
+        belongs = self.planes[0]
         inside = belongs > 0.5
         sums = np.array([[belongs.sum(dtype=np.float64)], [inside.sum()], [belongs[inside].sum(dtype=np.float64)]])
         return Mask.from_array(objects, self.grid, names), _expected((name,), sums)
+
+
+def _objects(planes: Floats) -> NDArray[np.uint16]:
+    """Objects of planes (1 + dims, *spatial), of each slice where there is one axis more than directions."""
+    if len(planes) == planes.ndim:
+        return instances_of(planes)
+    out = np.zeros(planes.shape[1:], np.uint16)
+    for z in range(out.shape[0]):
+        found = instances_of(np.ascontiguousarray(planes[:, z]))
+        out[z] = np.where(found > 0, found + out.max(), 0)
+    return out
 
 
 class Decision(Protocol):

@@ -10,7 +10,7 @@ from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, UsageError
 
 #: What the planes of the network's answer are: one logit a class, background first (exactly one holds); one logit a
-#: structure (they may overlap); or two logits, of belonging to an object and of how deep within it.
+#: structure (they may overlap); or one of belonging to an object and one an axis of where its middle lies.
 Target = Literal["classes", "overlapping", "instances"]
 TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances")
 

@@ -49,7 +49,7 @@ def case_pictures(case: Case) -> Case:
         return case
     try:
         thick = case.image.is_volume and min(case.image.grid.shape) >= _LEAST_SLICES
-        pictures = _volume(case, case.image) if thick else (_flat(case, case.image),)
+        pictures = _volume(case, case.image) if thick else _flat(case, case.image)
         return replace(case, pictures=tuple(pictures))
     except Exception as error:
         return replace(case, problems=(*case.problems, problem("picture", error)))
@@ -59,24 +59,44 @@ def case_pictures(case: Case) -> Case:
 
 
 def _volume(case: Case, image: Image) -> tuple[Picture, ...]:
-    at = _interesting(case, image)
     outlines = case.segmented if case.findings is None else case.findings.mask
-    panels = [_plane(image, axis, at, outlines) for axis in _AXES]
-    names = [label.name for label in outlines.labels] if outlines is not None and outlines.labels else []
-    drawn = f"; outlined: {', '.join(names[:6])}" if names else ""
-    drawn_zh = f"；轮廓：{'、'.join(names[:6])}" if names else ""
-    place = ", ".join(f"{v:.0f}" for v in at)
-    pictures = [
-        Picture(
-            f"{case.slug}-planes",
-            strip(panels),
-            f"{image.modality} {image.quantity.value}, three planes through LPS ({place}) mm{drawn}",
-            f"{image.modality} {image.quantity.value}，经过 LPS（{place}）mm 的三个平面{drawn_zh}",
-        )
-    ]
+    pictures = [_planes(image, f"{case.slug}-planes", _interesting(case, image), outlines)]
+    for number, by in enumerate(case.outlined, start=1):
+        at = _middle(by.mask) or tuple(float(v) for v in image.grid.center_mm)
+        pictures.append(_planes(image, f"{case.slug}-model{number}", at, by.mask, by.model))
     if image.modality == "PT":
         pictures.append(_projection(case, image))
     return tuple(pictures)
+
+
+def _planes(image: Image, name: str, at: Point, outlines: Mask | None, model: str = "") -> Picture:
+    drawn, drawn_zh = _drawn(outlines, model)
+    place = ", ".join(f"{v:.0f}" for v in at)
+    return Picture(
+        name,
+        strip([_plane(image, axis, at, outlines) for axis in _AXES]),
+        f"{image.modality} {image.quantity.value}, three planes through LPS ({place}) mm{drawn}",
+        f"{image.modality} {image.quantity.value}，经过 LPS（{place}）mm 的三个平面{drawn_zh}",
+    )
+
+
+def _drawn(outlines: Mask | None, model: str) -> tuple[str, str]:
+    """What is outlined and by which model, for a caption in both languages."""
+    if outlines is None or not outlines.labels:
+        return "", ""
+    names = [label.name for label in outlines.labels][:6]
+    by, by_zh = (f" by model {model}", f"（模型 {model}）") if model else ("", "")
+    return f"; outlined{by}: {', '.join(names)}", f"；轮廓{by_zh}：{'、'.join(names)}"
+
+
+def _middle(mask: Mask) -> Point | None:
+    """The voxel of a mask that is nearest to the middle of all it holds, in mm; None where it is empty."""
+    parts = [mask.of(label.value) for label in mask]
+    held = np.argwhere(np.any(parts, axis=0)) if parts else np.empty((0, mask.grid.ndim))
+    if not len(held):
+        return None
+    nearest = held[np.argmin(((held - held.mean(axis=0)) ** 2).sum(axis=1))]
+    return tuple(float(v) for v in mask.grid.to_world(nearest))
 
 
 def _interesting(case: Case, image: Image) -> Point:
@@ -142,24 +162,29 @@ def _marks(case: Case, image: Image, axis: str, shape: tuple[int, int]) -> tuple
 # ---- flat images --------------------------------------------------------------------------------------------
 
 
-def _flat(case: Case, image: Image) -> Picture:
-    """A thumbnail: the coarse level of a slide, the middle frame of a cine, the picture itself."""
+def _flat(case: Case, image: Image) -> tuple[Picture, ...]:
+    """A thumbnail: the coarse level of a slide, the middle frame of a cine, the picture itself; one more a model."""
+    pictures = [_thumbnail(image, f"{case.slug}-thumbnail", case.segmented)]
+    for number, by in enumerate(case.outlined, start=1):
+        pictures.append(_thumbnail(image, f"{case.slug}-model{number}", by.mask, by.model))
+    return tuple(pictures)
+
+
+def _thumbnail(image: Image, name: str, outlines: Mask | None, model: str = "") -> Picture:
     small = _small(image)
     array = small.array
     middle = array.shape[0] // 2
     if "z" in small.axes:
         array = array[middle]
     rgb = _shown(small, array[..., :3] if "c" in small.axes else array, usual_window(small))
-    if case.segmented is not None:
-        parts = [case.segmented.of(label.value) for label in case.segmented]
+    if outlines is not None:
+        parts = [outlines.of(label.value) for label in outlines]
         flat = [part[middle] if part.ndim == 3 else part for part in parts]
         rgb = outlined(rgb, [_scaled(part, rgb) for part in flat], width=2)
     size = " × ".join(str(n) for n in image.shape)
-    names = [] if case.segmented is None else [label.name for label in case.segmented.labels]
-    drawn = f"; outlined: {', '.join(names)}" if names else ""
-    drawn_zh = f"；轮廓：{'、'.join(names)}" if names else ""
+    drawn, drawn_zh = _drawn(outlines, model)
     return Picture(
-        f"{case.slug}-thumbnail",
+        name,
         strip([Panel(rgb)], height=420),
         f"{image.modality}, {size} pixels{drawn}",
         f"{image.modality}，{size} 像素{drawn_zh}",

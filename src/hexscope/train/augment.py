@@ -117,6 +117,17 @@ def one_hot(labels: Tensor, planes: int) -> Tensor:
     return (labels[:, None] == numbers).float()
 
 
+def turned_back(target: Tensor, linear: Tensor) -> Tensor:
+    """``target`` of objects (see `hexscope.models.instances.instance_planes`) with directions as the patch shows them.
+
+    They were sampled as the image has them; ``linear`` leads from the patch to the image. Lengths stay.
+    """
+    away = target[:, 1:] - 0.5
+    turned = torch.einsum("bij,bj...->bi...", torch.linalg.inv(linear).to(away.device), away)
+    length = away.norm(dim=1, keepdim=True) / turned.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    return torch.cat([target[:, :1], (0.5 + turned * length).clamp(0, 1)], 1)
+
+
 def recoloured(image: Tensor, changes: Changes, chance: torch.Generator) -> Tensor:
     """``image`` (batch, c, *spatial) with other brightness, contrast, gamma, noise and sharpness, in place."""
     batch, planes = image.shape[:2]

@@ -50,7 +50,7 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
 def net_shape(plan: Plan, facts: Facts) -> NetShape:
     planes = sum(3 if c.quantity == Quantity.RGB.value else 1 for c in facts.channels)
     extra = {"classes": 1, "overlapping": 0, "instances": 0}[facts.target]
-    outputs = 2 if facts.target == "instances" else len(facts.classes) + extra
+    outputs = 1 + facts.dims if facts.target == "instances" else len(facts.classes) + extra
     return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], plan["head"])
 
 

@@ -53,7 +53,8 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
         for layer in parts.up[level]:
             y = writer.layer(y, layer)
     y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
-    writer.convolution(writer.node("Relu", [y]), net.answer, "logits")
+    y = writer.node("Relu", [y])
+    writer.convolution(writer.node("Add", [y, writer.layer(y, net.place)]), net.answer, "logits")
     sides = [f"side{i}" for i in range(shape.dims)]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, shape.planes, *sides])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *sides])

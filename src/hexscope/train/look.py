@@ -76,6 +76,8 @@ class Looker:
             lead = (slice(None),) * (example.labels.ndim - len(sides))
             labels = torch.from_numpy(np.array(example.labels[(*lead, *where)])).flatten(len(lead))
             known = (labels if labels.ndim == 1 else labels[0]) != UNKNOWN
+            if course.target == "instances":  # of directions there is no right or wrong
+                logits, labels = logits[:1], labels[:1]
             yield logits[:, known], labels[..., known]
         net.train()
 

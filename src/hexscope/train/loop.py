@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hexscope.train import checkpoint
-from hexscope.train.augment import Changes, matrices, moved, recoloured
+from hexscope.train.augment import Changes, matrices, moved, recoloured, turned_back
 from hexscope.train.losses import LOSSES
 from hexscope.train.nets import NetShape, UNet
 from hexscope.train.pool import Cutter, Example
@@ -180,6 +180,8 @@ def draw(course: Course, examples: Sequence[Example], iteration: int) -> tuple[T
     linear = matrices(course.changes, course.spacing, len(chosen), chance)
     image, labels = image.to(course.device), labels.to(course.device)
     image, target, known = moved(image, labels, linear, shift, course.cutter.patch, course.shape.outputs)
+    if course.target == "instances":
+        target = turned_back(target, linear)
     image = recoloured(image, course.changes, chance)
     image = image.contiguous(memory_format=channels_last(course.shape.dims))
     return image, target, known, None if labelled is None else labelled.to(course.device)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from hexscope import __version__
 from hexscope.errors import HexscopeError, UsageError
 from hexscope.io.files import atomic_write
 from hexscope.models.runtime import cache_folder
@@ -48,8 +49,8 @@ class Machine:
 
 def seconds_per_iteration(course: Course, examples: Sequence[Example], machine: Machine) -> float:
     """CPU seconds (seconds, with a graphics processor) of one iteration, to two digits; kept for this machine."""
-    key = repr((machine.processor, machine.threads, torch.__version__, course.shape, course.cutter, course.batch,
-                course.precision, course.target, course.changes))  # fmt: skip
+    what = (course.shape, course.cutter, course.batch, course.precision, course.target, course.changes)
+    key = repr((__version__, torch.__version__, machine.processor, machine.threads, *what))
     table = cache_folder() / "training.json"
     known = _read(table)
     if key not in known:

@@ -97,10 +97,12 @@ class UNet(nn.Module):
         fine = tuple(3 for _ in shape.stem)
         conv = getattr(nn, f"Conv{shape.dims}d")
         self.look = conv(shape.planes, shape.head, fine, padding=1)
-        self.answer = conv(shape.head, shape.outputs, fine, padding=1)
+        self.place = Layer(shape.head, shape.head, fine)
+        self.answer = conv(shape.head, shape.outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.answer(torch.relu_(self.fine(self.body(x)) + self.look(x)))  # type: ignore[no-any-return]
+        y = torch.relu_(self.fine(self.body(x)) + self.look(x))
+        return self.answer(y + self.place(y))  # type: ignore[no-any-return]
 
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""
