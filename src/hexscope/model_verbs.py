@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from hexscope.io.datasets import Fetched, PublicSet
     from hexscope.models.apply import Prediction
     from hexscope.models.shelf import Model, Shelf
+    from hexscope.train.order import Trained
     from hexscope.train.plan import Plan
-    from hexscope.train.session import Trained
 
 __all__ = ["compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"]
 
@@ -82,7 +82,7 @@ def train(
     inputs  columns to take as channels, in this order; the answer lies on the grid of the first
     kinds   what images are that do not say: "MR" for all, or by input "pet=PT:SUVbw,ct=CT:HU" (or a mapping)
     classes names by label value, where the table does not say
-    order   the rest of `hexscope.train.session.Order`: minutes (10), seed (0), folds, overrides, resume, progress, and
+    order   the rest of `hexscope.train.order.Order`: minutes (10), seed (0), folds, overrides, resume, progress, and
             papers for the card ({"trained_on", "licence", "limits"})
 
     Needs torch: ``pip install hexscope[train]``. UsageError, InputError or RefusedError say what forbids it.
@@ -91,7 +91,7 @@ def train(
     from hexscope.models.shelf import user_folder
 
     _require_torch()
-    from hexscope.train.session import Order, Papers
+    from hexscope.train.order import Order, Papers
     from hexscope.train.session import train as run
 
     table = read_cases(cases, inputs, allow_missing, classes)
