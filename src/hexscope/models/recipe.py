@@ -10,9 +10,10 @@ from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, UsageError
 
 #: What the planes of the network's answer are: one logit a class, background first (exactly one holds); one logit a
-#: structure (they may overlap); or two logits, of belonging to an object and of how deep within it.
-Target = Literal["classes", "overlapping", "instances"]
-TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances")
+#: structure (they may overlap); or two logits, of belonging to an object and of how deep within it. Or numbers of the
+#: whole image, without planes: scores of its classes (`hexscope.models.classifier`).
+Target = Literal["classes", "overlapping", "instances", "scores"]
+TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances", "scores")
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class Recipe:
     channels    inputs in the network's order; the first is the reference: the answer lies on its grid
     dims        2 or 3 spatial axes
     spacing_mm  pixels of this size, placed volumes turned so that their axes run (superior, posterior, left); or
-    frame       a 2-D image shrunk or grown to fit into this many pixels, aspect kept; neither: pixels as they are
+    frame       an image shrunk or grown to fit into this many pixels, aspect kept (of volumes in mm, where they say
+                their spacing); neither: pixels as they are
     multiple    the network takes sides that are multiples of this; images are padded with the value at their edge
     tile        larger images are seen in tiles of this many pixels, neighbours sharing ``overlap``
     target      what the network's answer is, see ``Target``
@@ -86,8 +88,8 @@ class Recipe:
         names = [c.name for c in self.channels]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"a recipe needs channels with names of their own; got {names}")
-        if self.dims not in (2, 3) or (self.frame is not None and self.dims != 2):
-            raise UsageError("a recipe has 2 or 3 axes, and a frame only with 2")
+        if self.dims not in (2, 3):
+            raise UsageError(f"a recipe has 2 or 3 axes; got {self.dims}")
         if self.spacing_mm is not None and self.frame is not None:
             raise UsageError("a recipe has a spacing_mm or a frame, not both")
         for what in ("multiple", "tile", "overlap", "spacing_mm", "frame"):

@@ -38,7 +38,7 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
     """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
     from onnx import TensorProto, helper
 
-    writer = _Writer(stored)
+    writer = Writer(stored)
     shape = net.shape
     parts: Any = net  # a list of modules tells nobody what is in it
     seen: list[str] = []
@@ -52,18 +52,21 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
         y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
         for layer in parts.up[level]:
             y = writer.layer(y, layer)
-    y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
-    writer.convolution(writer.node("Relu", [y]), net.answer, "logits")
+    if shape.head:
+        y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
+        y = writer.node("Relu", [y])
+    writer.convolution(y, net.answer, "logits")
     sides = [f"side{i}" for i in range(shape.dims)]
+    answered = sides if shape.head else [f"{side}_of_answer" for side in sides]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, shape.planes, *sides])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *sides])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *answered])
     graph = helper.make_graph(writer.nodes, "hexscope", [image], [logits], writer.weights)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="hexscope"
     )
 
 
-class _Writer:
+class Writer:
     """Collects nodes and weights; each method gives the name of what it added."""
 
     def __init__(self, stored: type[np.floating[Any]]) -> None:

@@ -108,6 +108,7 @@ def _make(checked: Checked, division: Division, order: Order, out: Path) -> Made
     course = course_of(plan, facts, order.seed, names)
     looker = Looker(_pool(few(division.validation), checked, recipe, order), course, recipe.tile)
     run = learn(course, learnt, out, looker if looker.examples else None, order.tell("train"))
+    assert isinstance(run.net, UNet)
     recipe = replace(recipe, temperature=looker.temperature(run.net))
     save_onnx(run.net, out / _WEIGHTS)
     card = _card(order, facts, recipe, division, checked, run)
