@@ -82,7 +82,8 @@ def moved(
 
     image   (batch, c, *window)
     labels  uint8: (batch, *window) class numbers, (batch, planes, *window) of 254ths, or (batch, planes) of 254ths that
-            hold for the whole image; `UNKNOWN`: not known. Or float: boxes, given back as `moved_boxes` says
+            hold for the whole image; `UNKNOWN`: not known. Or float: boxes, see `moved_boxes`;
+            with them comes the size of the patch (batch, dims) in place of what is known
     shift   (batch, dims) pixels from the middle of the window to that of the patch
 
     Beyond the window nothing is known.
@@ -95,7 +96,7 @@ def moved(
     grid = F.affine_grid(theta.to(image.device), [len(image), 1, *patch], align_corners=False)
     out = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     if labels.is_floating_point():
-        return out, moved_boxes(labels, linear, shift, size), labels.new_ones(len(labels))
+        return out, moved_boxes(labels, linear, shift, size), size.expand(len(labels), dims)
     return out, *_targets(labels, grid, planes)
 
 

@@ -91,6 +91,27 @@ class Writer:
             return name
         return self.node("Cast", [name], to=TensorProto.FLOAT)
 
+    def exact(self, array: NDArray[Any]) -> str:
+        """An array as it is: single precision where it is not of whole numbers."""
+        from onnx import numpy_helper
+
+        name = f"w{len(self.weights)}"
+        kept = array if np.issubdtype(array.dtype, np.integer) else array.astype(np.float32)
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(kept), name))
+        return name
+
+    def number(self, value: float) -> str:
+        return self.exact(np.array(value, np.float32))
+
+    def linear(self, x: str, weight: Floats, bias: Floats) -> str:
+        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``, both in single precision."""
+        return self.node("Gemm", [x, self.exact(weight), self.exact(bias)])
+
+    def part(self, x: str, axis: int, start: int, stop: int) -> str:
+        """From ``start`` to before ``stop`` along an axis."""
+        at = [self.exact(np.array([v], np.int64)) for v in (start, stop, axis)]
+        return self.node("Slice", [x, *at])
+
     def stem(self, layer: Layer, factor: Sequence[int], planes: int) -> str:
         """Space-to-depth and the convolution after it, as one: kernel and stride ``factor`` times as large."""
         weight, bias = folded(layer)

@@ -17,7 +17,9 @@ from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
 from hexscope.errors import InputError
 from hexscope.io.case import WHOLE, Case, CaseTable
+from hexscope.io.case_boxes import Objects, open_objects
 from hexscope.io.cases import IGNORE, open_images, open_instances, open_mask
+from hexscope.models.boxes import volumes
 from hexscope.models.prepare import Turn
 from hexscope.models.recipe import Target
 from hexscope.train.checks import Checked
@@ -178,6 +180,10 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
     first = next(iter(images.values()))
     turn = Turn.of(first.grid)
     sizes = np.zeros(0)
+    if checked.target == "boxes":
+        objects = open_objects(case, table, "boxes", first)
+        parts = {name: covered(first.grid, objects, name) for name in table.classes.values()}
+        return _Seen(turn.grid(first.grid), images, parts, turn.grid(first.grid), volumes(objects.boxes), False)
     if checked.target == "instances":
         mask = open_instances(case, on=first)
         sizes = np.bincount(mask.array.ravel())[1:].astype(float)
@@ -190,6 +196,18 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
     parts = {name: turned.array(part) for name, part in parts.items()}
     overlapping = checked.target == "mask" and len(mask.layers) > 1
     return _Seen(turn.grid(first.grid), images, parts, turned.grid(mask.grid), sizes, overlapping)
+
+
+def covered(grid: Grid, objects: Objects, name: str) -> NDArray[np.bool_]:
+    """Pixels of ``grid`` whose middle lies in a box of that name."""
+    out = np.zeros(grid.shape, bool)
+    for box, own in zip(objects.boxes, objects.names, strict=True):
+        if own == name:
+            ends = np.round(box).astype(int)
+            out[tuple(slice(a, max(b, a + 1)) for a, b in zip(ends[: grid.ndim], ends[grid.ndim :], strict=True))] = (
+                True
+            )
+    return out
 
 
 def _target(checked: Checked, looked: Sequence[_Seen]) -> Target:
