@@ -98,8 +98,8 @@ def _step(prepared: Prepared) -> Floats:
     """Pixels of the turned source to one of the network's, by axis; both grids have one centre."""
     turned = prepared.turn.grid(prepared.source)
     if turned.spacing_mm is not None and prepared.grid.spacing_mm is not None:
-        return np.array(prepared.grid.spacing_mm) / np.array(turned.spacing_mm)
-    return np.array(turned.shape) / np.array(prepared.grid.shape)
+        return np.asarray(np.array(prepared.grid.spacing_mm) / np.array(turned.spacing_mm), np.float64)
+    return np.asarray(np.array(turned.shape) / np.array(prepared.grid.shape), np.float64)
 
 
 def world_box(box: Floats, grid: Grid) -> tuple[float, ...]:

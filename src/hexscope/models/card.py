@@ -11,6 +11,7 @@ from typing import Any
 from hexscope.core.quantity import Quantity, require_quantity
 from hexscope.errors import FormatError, QuantityError
 from hexscope.models.classifier import Classifier
+from hexscope.models.detector import Detector, planes
 from hexscope.models.recipe import Channel, Recipe
 from hexscope.models.toml import dump
 
@@ -35,6 +36,7 @@ class ModelCard:
     split         how those patients were set apart
     fingerprint   what the training data were like (counts, spacings, ranges), in plain figures
     recipe        how an image becomes what the network sees; None: a card without a network
+    detector      how its stages find objects; None: it detects nothing
     classifier    how the scores of its members become probabilities; None: it classifies nothing
     training      how it was made: seed, iterations, CPU seconds, version
     anatomy       words for the part of the body it is made for; `study` uses it unasked only where the image says one
@@ -58,6 +60,7 @@ class ModelCard:
     warn_below: float | None = None
     anatomy: tuple[str, ...] = ()
     classifier: Classifier | None = None
+    detector: Detector | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self.values or tuple(range(1, len(self.classes) + 1)))
@@ -72,6 +75,8 @@ class ModelCard:
         """Planes (of a classifier: numbers) of its network's answer: see `hexscope.models.recipe.Target`."""
         if self.classifier is not None:
             return self.classifier.outputs
+        if self.detector is not None and self.recipe is not None:
+            return planes(len(self.classes), self.recipe.dims)
         target = "classes" if self.recipe is None else self.recipe.target
         return {"classes": len(self.classes) + 1, "overlapping": len(self.classes), "instances": 2}[target]
 
@@ -92,6 +97,8 @@ class ModelCard:
         out |= {key: dict(value) for key in ("fingerprint", "training") if (value := getattr(self, key))}
         if self.recipe is not None:
             out["recipe"] = self.recipe.as_data()
+        if self.detector is not None:
+            out["detector"] = self.detector.as_data()
         if self.classifier is not None:
             out["classifier"] = self.classifier.as_data()
         return out
@@ -128,6 +135,7 @@ class ModelCard:
             split=str(data.get("split", "")),
             fingerprint=data.get("fingerprint", {}),
             recipe=Recipe.from_data(data["recipe"]) if "recipe" in data else None,
+            detector=Detector.from_data(data["detector"]) if "detector" in data else None,
             classifier=Classifier.from_data(data["classifier"]) if "classifier" in data else None,
             training=data.get("training", {}),
             warn_below=data.get("warn_below"),

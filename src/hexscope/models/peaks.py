@@ -17,7 +17,7 @@ from hexscope.errors import GeometryError
 from hexscope.models.boxes import suppressed, voted
 from hexscope.models.prepare import Prepared, padded
 from hexscope.models.recipe import Recipe
-from hexscope.models.runtime import Network
+from hexscope.models.runtime import Engine, Network
 
 Floats = NDArray[np.float32]
 
@@ -29,11 +29,6 @@ SAME = 0.5
 #: Boxes that overlap a peak's own by so much vote for its sides, with their heat to this power.
 _VOTE, _POWER = 0.7, 2.0
 _LOG_SIDES = (-2.0, 8.0)
-
-
-def planes(classes: int, dims: int) -> int:
-    """Planes of the answer of a network that tells ``classes`` apart."""
-    return classes + 2 + 2 * dims
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +68,10 @@ class Peaks:
         return np.asarray(np.sqrt(best * self.fit), dtype=np.float32)
 
 
-def maps(network: Network, prepared: Prepared, recipe: Recipe) -> tuple[Maps, str]:
+def maps(network: Network, prepared: Prepared, recipe: Recipe, *, mirror: bool = False) -> tuple[Maps, str]:
     """The network's planes over the whole of ``prepared``, tile by tile, and what ran it.
+
+    mirror  the mirror image along the last axis is looked at as well, and both answers are averaged
 
     Raises GeometryError for an image of other axes than the network's.
     """
@@ -90,7 +87,7 @@ def maps(network: Network, prepared: Prepared, recipe: Recipe) -> tuple[Maps, st
     whole: Floats | None = None
     stride = (1,) * len(shape)
     for region in regions:
-        part = engine.run(np.ascontiguousarray(array[(slice(None), *region)]))
+        part = _answer(engine, np.ascontiguousarray(array[(slice(None), *region)]), mirror)
         if whole is None:
             stride = tuple((r.stop - r.start) // n for r, n in zip(region, part.shape[1:], strict=True))
             whole = np.empty((len(part), *(n // s for n, s in zip(array.shape[1:], stride, strict=True))), np.float32)
@@ -99,10 +96,21 @@ def maps(network: Network, prepared: Prepared, recipe: Recipe) -> tuple[Maps, st
     return _read(whole, stride, within), engine.name
 
 
+def _answer(engine: Engine, array: Floats, mirror: bool) -> Floats:
+    own = engine.run(array)
+    if not mirror:
+        return own
+    other = engine.run(np.ascontiguousarray(array[..., ::-1]))[..., ::-1].copy()
+    dims = own.ndim - 1
+    sides = other[-2 * dims :].copy()
+    other[-1], other[-1 - dims] = sides[dims - 1], sides[-1]  # what was left is right
+    return np.asarray((own + other) / 2, dtype=np.float32)
+
+
 def _place(
     whole: Floats, part: Floats, region: tuple[slice, ...], stride: tuple[int, ...], shared: tuple[int, ...]
 ) -> None:
-    """Put a tile's planes where they belong; of what two tiles saw, each gives the half that is farther from its rim."""
+    """Put a tile's planes where they belong; of what two tiles saw, each gives the half farther from its rim."""
     there, here = [], []
     for r, s, o in zip(region, stride, shared, strict=True):
         start, stop = r.start // s, r.stop // s
@@ -115,8 +123,7 @@ def _place(
 def _read(logits: Floats, stride: tuple[int, ...], within: tuple[slice, ...]) -> Maps:
     dims = len(stride)
     classes = len(logits) - 2 - 2 * dims
-    with np.errstate(over="ignore"):
-        shares = 1.0 / (1.0 + np.exp(-logits[: classes + 2]))
+    shares = np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits[: classes + 2], -60, 60))), dtype=np.float32)
     sides = np.exp(np.clip(logits[classes + 2 :], *_LOG_SIDES))
     boxes = np.empty_like(sides)
     for axis in range(dims):

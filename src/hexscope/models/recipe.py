@@ -10,10 +10,11 @@ from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, UsageError
 
 #: What the planes of the network's answer are: one logit a class, background first (exactly one holds); one logit a
-#: structure (they may overlap); or two logits, of belonging to an object and of how deep within it. Or numbers of the
+#: structure (they may overlap); two logits, of belonging to an object and of how deep within it; or peaks, a logit a
+#: class and what names a box (`hexscope.models.peaks`), at a part of the resolution. Or numbers of the
 #: whole image, without planes: scores of its classes (`hexscope.models.classifier`).
-Target = Literal["classes", "overlapping", "instances", "scores"]
-TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances", "scores")
+Target = Literal["classes", "overlapping", "instances", "peaks", "scores"]
+TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances", "peaks", "scores")
 
 T = TypeVar("T")
 

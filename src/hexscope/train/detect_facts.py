@@ -22,14 +22,14 @@ _LOOKED_AT = 80
 class ObjectFacts:
     """Sides in pixels of the image as stored, axes in the order that the network sees.
 
-    sides         median side by axis
+    object_sides  median side by axis
     small, large  shortest side of an object, 10 % and 90 % of all
     crowd         largest number of objects in one image
     per_image     mean number
     by_class      number of each
     """
 
-    sides: tuple[float, ...]
+    object_sides: tuple[float, ...]
     small: float
     large: float
     crowd: int
@@ -53,7 +53,7 @@ def measure_objects(checked: Checked, cases: Sequence[Case]) -> ObjectFacts:
     every = np.concatenate(sides)
     least = every.min(axis=1)
     return ObjectFacts(
-        sides=tuple(round(float(v), 1) for v in np.median(every, axis=0)),
+        object_sides=tuple(round(float(v), 1) for v in np.median(every, axis=0)),
         small=round(float(np.percentile(least, 10)), 1),
         large=round(float(np.percentile(every.max(axis=1), 90)), 1),
         crowd=max(counts),

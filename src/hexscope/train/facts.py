@@ -19,7 +19,6 @@ from hexscope.errors import InputError
 from hexscope.io.case import WHOLE, Case, CaseTable
 from hexscope.io.case_boxes import Objects, open_objects
 from hexscope.io.cases import IGNORE, open_images, open_instances, open_mask
-from hexscope.models.boxes import volumes
 from hexscope.models.prepare import Turn
 from hexscope.models.recipe import Target
 from hexscope.train.checks import Checked
@@ -130,7 +129,8 @@ def measure(checked: Checked, train: Sequence[Case]) -> Facts:
     known = len(spacings) == len(looked)
     spacing = np.array(spacings) if known else None
     classes = tuple(table.classes.values())
-    structures = {name: _structure(name, looked) for name in classes}
+    whole = checked.target == "label"
+    structures = {name: _whole(name, train, shapes) if whole else _structure(name, looked) for name in classes}
     if not any(s.presence for s in structures.values()):
         raise InputError(f"no case of {table.source} to train on holds {' or '.join(classes)}: nothing can be learnt")
     return Facts(
@@ -183,7 +183,9 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
     if checked.target == "boxes":
         objects = open_objects(case, table, "boxes", first)
         parts = {name: covered(first.grid, objects, name) for name in table.classes.values()}
-        return _Seen(turn.grid(first.grid), images, parts, turn.grid(first.grid), volumes(objects.boxes), False)
+        return _Seen(turn.grid(first.grid), images, parts, turn.grid(first.grid), np.zeros(0), False)
+    if checked.target == "label":
+        return _Seen(turn.grid(first.grid), images, {}, turn.grid(first.grid), sizes, False)
     if checked.target == "instances":
         mask = open_instances(case, on=first)
         sizes = np.bincount(mask.array.ravel())[1:].astype(float)
@@ -211,6 +213,8 @@ def covered(grid: Grid, objects: Objects, name: str) -> NDArray[np.bool_]:
 
 
 def _target(checked: Checked, looked: Sequence[_Seen]) -> Target:
+    if checked.target == "label":
+        return "scores"
     if checked.target == "instances":
         return "instances"
     return "overlapping" if any(seen.overlapping for seen in looked) else "classes"
@@ -222,7 +226,11 @@ def _channel(name: str, looked: Sequence[_Seen]) -> ChannelFacts:
     planes = 3 if first.quantity is Quantity.RGB else 1
     samples = np.concatenate([_sample(image, planes) for image in images])
     low, high = (float(v) for v in np.percentile(samples, [0.5, 99.5]))
-    inside = [_inside(seen, name) for seen in looked if name in seen.images] if _has_scale(first.quantity) else []
+    inside = (
+        [_inside(seen, name) for seen in looked if name in seen.images and seen.parts]
+        if _has_scale(first.quantity)
+        else []
+    )
     held = np.concatenate(inside) if inside else np.zeros(0)
     if len(held):
         a, b = (float(v) for v in np.percentile(held, [0.5, 99.5]))
@@ -270,6 +278,12 @@ def _structure(name: str, looked: Sequence[_Seen]) -> Structure:
         extent=_tuple(np.median([[s.stop - s.start for s in box] for box in boxes], axis=0)),
         presence=len(held) / len(looked),
     )
+
+
+def _whole(name: str, cases: Sequence[Case], shapes: NDArray[np.float64]) -> Structure:
+    """A class of whole images: as large as they are."""
+    sides = np.median(shapes, axis=0)
+    return Structure(1.0, float(sides.min()), _tuple(sides), sum(name in c.marks for c in cases) / len(cases))
 
 
 def _thickness(part: NDArray[np.bool_], grid: Grid) -> float:

@@ -40,7 +40,7 @@ class Asked:
 
 
 def asked(boxes: Tensor, classes: int, out: tuple[int, ...], stride: Tensor) -> Asked:
-    """What ``boxes`` (objects, 2 * dims + 1; see `hexscope.train.augment.moved_boxes`) ask of planes of shape ``out``."""
+    """What ``boxes`` (objects, 2 * dims + 1; see `hexscope.train.augment.moved_boxes`) ask of planes ``out``."""
     dims = len(out)
     boxes = boxes[boxes[:, -1] >= 0]
     places = [(torch.arange(n, device=boxes.device) + 0.5) * float(s) for n, s in zip(out, stride, strict=True)]

@@ -23,6 +23,7 @@ from hexscope.models.shelf import WEIGHTS, Model
 from hexscope.train.checks import Checked, check
 from hexscope.train.choices import DATA_RULES, RULES
 from hexscope.train.course import course_of, evidence, recipe_of
+from hexscope.train.detect_session import detect
 from hexscope.train.export import save_onnx
 from hexscope.train.facts import Facts, measure
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows, write_split
@@ -221,4 +222,4 @@ def _doubtful(result: Evaluation) -> float | None:
 
 
 #: What makes a model, by task.
-MAKERS: Mapping[str, Callable[[CaseTable, Path, Order], Trained]] = {"segment": _segment}
+MAKERS: Mapping[str, Callable[[CaseTable, Path, Order], Trained]] = {"segment": _segment, "detect": detect}
