@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from hexscope.io.series import Inventory
     from hexscope.models.shelf import Model
     from hexscope.phantom import PhantomFiles
+    from hexscope.radiomics import Features, FeatureSettings
     from hexscope.register.groupwise import Group
     from hexscope.study import StudyResult
 
 __all__ = [
-    "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
+    "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "features", "fuse", "guide", "info", "measure",
     "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
     "register_table", "resample", "save", "segment", "study", "turn",
 ]  # fmt: skip
@@ -148,6 +149,24 @@ def measure(mask: Mask, image: Image | None = None) -> tuple[LabelMeasures, ...]
     from hexscope.core.measure import measure as measure_labels
 
     return tuple(measure_labels(mask, image))
+
+
+def features(
+    image: Image,
+    mask: Mask,
+    *,
+    label: int | str | None = None,
+    families: Sequence[str] | None = None,
+    settings: FeatureSettings | None = None,
+) -> Features:
+    """Radiomic features of one structure, by IBSI name: form, values, histogram, texture. See docs/features.md.
+
+    A mapping of names to numbers, with the steps that led there. ``settings`` (`FeatureSettings`) say how
+    the image is resampled, re-segmented and cut into grey levels.
+    """
+    from hexscope.radiomics import features as run
+
+    return run(image, mask, label=label, families=families, settings=settings)
 
 
 # ---- tasks --------------------------------------------------------------------------------------------------

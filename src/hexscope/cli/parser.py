@@ -50,6 +50,14 @@ def spacing(text: str) -> tuple[float, ...]:
     return values
 
 
+def span(text: str) -> tuple[float | None, float | None]:
+    """``low,high``, either of them may be left out."""
+    low, comma, high = text.partition(",")
+    if not comma:
+        raise argparse.ArgumentTypeError(f"a range is LOW,HIGH or LOW, or ,HIGH; got {text!r}")
+    return float(low) if low.strip() else None, float(high) if high.strip() else None
+
+
 def names(text: str) -> list[str]:
     """``a,b,c``."""
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -102,6 +110,21 @@ def _add_looking(command: Callable[..., Command], t: Callable[[str], str]) -> No
     _image(sub, t, "mask")
     sub.add_argument("--on", metavar="IMAGE", help=t("the image whose values are measured"))
     _spacing(sub, t)
+    sub = command("features", looking.features, "radiomic features of a structure, by IBSI name")
+    _image(sub, t)
+    _image(sub, t, "mask")
+    _reading(sub, t)
+    sub.add_argument("--label", type=looking.label, metavar="N", help=t("value or name of the structure in the mask"))
+    sub.add_argument("--family", type=names, metavar="A,B", help="morph,plane,loc,stat,ih,ivh,cm,rlm,szm,dzm,ngt,ngl")
+    sub.add_argument("--by", type=names, metavar="A,B", help=t("how slices come together in textures: 2D, 2.5D, 3D"))
+    levels = sub.add_mutually_exclusive_group()
+    levels.add_argument("--bins", type=int, metavar="N", help=t("number of grey levels; 32"))
+    levels.add_argument("--bin-width", type=float, metavar="W", help=t("or their width, in the unit of the image"))
+    sub.add_argument("--range", type=span, metavar="LOW,HIGH", help=t("values that count"))
+    sub.add_argument("--outlier-sd", type=float, metavar="N", help=t("deviations beyond which a value is left out"))
+    sub.add_argument(
+        "--resample-mm", type=spacing, metavar="Z,Y,X", help=t("spacing that image and mask are brought to")
+    )
 
 
 def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hexscope.radiomics.extract import of_array
-from hexscope.radiomics.settings import FAMILIES, TEXTURE, Settings
+from hexscope.radiomics.features import Features, features
+from hexscope.radiomics.settings import AGGREGATIONS, FAMILIES, TEXTURE, FeatureSettings
 
-__all__ = ["FAMILIES", "TEXTURE", "Settings", "of_array"]
+__all__ = ["AGGREGATIONS", "FAMILIES", "TEXTURE", "FeatureSettings", "Features", "features", "of_array"]

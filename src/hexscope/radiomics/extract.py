@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hexscope.errors import UsageError
 from hexscope.radiomics import intensity, shape
 from hexscope.radiomics.region import Region
-from hexscope.radiomics.settings import FAMILIES, TEXTURE, Settings
+from hexscope.radiomics.settings import FAMILIES, TEXTURE, FeatureSettings
 
 Values = dict[str, float]
 
@@ -30,7 +30,7 @@ def of_array(
     mask: NDArray[np.bool_],
     spacing_mm: Sequence[float] | None,
     families: Sequence[str] = ("stat", "morph", "ih"),
-    settings: Settings | None = None,
+    settings: FeatureSettings | None = None,
 ) -> Values:
     """Features of the voxels of ``values`` (z, y, x) where ``mask`` is set, by IBSI name; a plane is (1, y, x).
 
@@ -38,13 +38,17 @@ def of_array(
     here (`features` does). A feature that means nothing for this region is NaN.
 
     Raises InputError for an empty region or one with NaN, UncalibratedError where a family needs a spacing and none is
-    given, GeometryError for morphology of a plane, UsageError for an unknown family.
+    given, GeometryError for the family plane of a volume, UsageError for an unknown family.
     """
-    chosen = settings or Settings()
+    spacing = None if spacing_mm is None else tuple(spacing_mm)
+    return families_of(Region.of(values, mask, spacing, settings or FeatureSettings()), families)
+
+
+def families_of(region: Region, families: Sequence[str]) -> Values:
+    """Features of a region, family by family in the manual's order."""
     unknown = set(families) - set(FAMILIES)
     if unknown:
         raise UsageError(f"families are {', '.join(FAMILIES)}; got {', '.join(sorted(unknown))}")
-    region = Region.of(values, mask, None if spacing_mm is None else tuple(spacing_mm), chosen)
     out: Values = {}
     around = None
     for family in FAMILIES:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.errors import InputError
-from hexscope.radiomics.settings import Settings
+from hexscope.radiomics.settings import FeatureSettings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,10 +31,12 @@ class Region:
     shape_mask: Part
     mask: Part
     spacing_mm: tuple[float, ...] | None
-    settings: Settings
+    settings: FeatureSettings
 
     @classmethod
-    def of(cls, values: NDArray[Any], mask: Part, spacing_mm: tuple[float, ...] | None, settings: Settings) -> Region:
+    def of(
+        cls, values: NDArray[Any], mask: Part, spacing_mm: tuple[float, ...] | None, settings: FeatureSettings
+    ) -> Region:
         """The region of ``mask`` in ``values``. Raises InputError where it is empty or holds what is no number."""
         box = _box(mask)
         drawn = mask[box]
@@ -76,7 +78,7 @@ def _box(mask: Part) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _resegmented(inside: NDArray[Any], drawn: Part, settings: Settings) -> Part:
+def _resegmented(inside: NDArray[Any], drawn: Part, settings: FeatureSettings) -> Part:
     """The part of the mask whose values count: within the range, and no outlier of the region as drawn."""
     kept = drawn.copy()
     low, high = settings.range
@@ -93,7 +95,7 @@ def _resegmented(inside: NDArray[Any], drawn: Part, settings: Settings) -> Part:
     return kept
 
 
-def levels_of(values: Floats, settings: Settings) -> Ints:
+def levels_of(values: Floats, settings: FeatureSettings) -> Ints:
     """Grey levels from 1 of values (n,): bins of a fixed width, else a fixed number of them."""
     low = float(values.min())
     if settings.bin_width is not None:

@@ -14,10 +14,10 @@ AGGREGATIONS = ("2D", "2.5D", "3D")
 
 
 @dataclass(frozen=True)
-class Settings:
+class FeatureSettings:
     """Image processing before features, after IBSI 1 (doi:10.1148/radiol.2020191145, doi:10.48550/arXiv.1612.07003).
 
-    spacing_mm     resample image and mask to this spacing, (z, y, x) or (y, x): textures depend on the size of a voxel,
+    resample_mm    bring image and mask to this spacing, (z, y, x) or (y, x): textures depend on the size of a voxel,
                    and differ between scanners where it does. None: as it is
     interpolation  "linear" or "cubic", of the image; the mask is interpolated linearly and cut at one half
     range          values outside (low, high) leave the intensity mask: air at a tumour's rim in HU, say. The
@@ -31,7 +31,7 @@ class Settings:
     aggregations   of textures: "2D", "2.5D", "3D". A plane has "2D" only
     """
 
-    spacing_mm: tuple[float, ...] | None = None
+    resample_mm: tuple[float, ...] | None = None
     interpolation: str = "linear"
     range: tuple[float | None, float | None] = (None, None)
     outlier_sd: float | None = None

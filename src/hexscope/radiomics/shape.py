@@ -14,7 +14,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from hexscope.core.cells import codes_of, corners_of, cuts_of
-from hexscope.errors import UncalibratedError
+from hexscope.errors import GeometryError, UncalibratedError
 from hexscope.radiomics.region import Floats, Part, Region
 
 Values = dict[str, float]
@@ -122,16 +122,17 @@ def _mesh(part: Part, step: Floats) -> tuple[float, float]:
 
 
 def _vertices(part: Part) -> Floats:
-    """Vertices of the mesh that may touch its convex hull, in voxels: at the outer sides of the ends of every row."""
-    out = []
+    """Vertices of the mesh that its convex hull may touch, in voxels: half a step from voxels that end all their rows.
+
+    The mesh of a voxel is an octahedron around its centre, and the hull of the whole touches only voxels that are the
+    first or the last of the row, column and pillar they stand in.
+    """
+    ends = part.copy()
     for axis in range(part.ndim):
-        along = np.moveaxis(part, axis, -1)
-        rows = np.argwhere(along.any(axis=-1)).astype(np.float64)
-        chosen = along[along.any(axis=-1)]
-        first = chosen.argmax(axis=1) - 0.5
-        last = part.shape[axis] - 0.5 - chosen[:, ::-1].argmax(axis=1)
-        out += [np.insert(rows, axis, end, axis=1) for end in (first, last)]
-    return np.concatenate(out)
+        seen = np.cumsum(part, axis=axis, dtype=np.int32)
+        ends &= (seen == 1) | (seen == seen.take([-1], axis=axis))
+    half = np.concatenate([np.eye(part.ndim), -np.eye(part.ndim)]) / 2
+    return np.asarray((np.argwhere(ends)[:, None] + half).reshape(-1, part.ndim))
 
 
 # ---- moments ------------------------------------------------------------------------------------------------
@@ -209,6 +210,8 @@ def plane_figure(region: Region) -> Values:
 
     The outline runs between pixels, its corners cut (marching squares); its length is the perimeter.
     """
+    if len(region.shape_mask) != 1:
+        raise GeometryError("the family plane is of one slice; of a volume ask for the family morph")
     part = region.shape_mask[0]
     step = np.array((region.spacing_mm or (1.0, 1.0, 1.0))[1:])
     codes = np.bincount(codes_of(part).ravel(), minlength=16)
