@@ -7,7 +7,7 @@ runs in any engine and can be quantised. Weights are stored as fp16 and widened 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from hexscope.train.nets import Grow, Layer, UNet
 
 Floats = NDArray[np.float32]
 
-_OPSET = 17
-_IR_VERSION = 8
+OPSET = 17
+IR_VERSION = 8
 
 
 def save_onnx(net: UNet, path: Path) -> None:
@@ -62,7 +62,7 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *answered])
     graph = helper.make_graph(writer.nodes, "hexscope", [image], [logits], writer.weights)
     return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="hexscope"
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hexscope"
     )
 
 
@@ -73,6 +73,13 @@ class Writer:
         self.stored = stored
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
+        self.known: dict[int, str] = {}
+
+    def once(self, key: object, write: Callable[[], str]) -> str:
+        """What ``write`` gives, written at the first call for this very object."""
+        if id(key) not in self.known:
+            self.known[id(key)] = write()
+        return self.known[id(key)]
 
     def node(self, kind: str, inputs: Sequence[str], name: str = "", **settings: Any) -> str:
         from onnx import helper

@@ -22,6 +22,7 @@ from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS, Model
 from hexscope.train.checks import Checked, check
 from hexscope.train.choices import DATA_RULES, RULES
+from hexscope.train.classify_session import train_classifier
 from hexscope.train.course import course_of, evidence, recipe_of
 from hexscope.train.detect_session import detect
 from hexscope.train.export import save_onnx
@@ -222,4 +223,8 @@ def _doubtful(result: Evaluation) -> float | None:
 
 
 #: What makes a model, by task.
-MAKERS: Mapping[str, Callable[[CaseTable, Path, Order], Trained]] = {"segment": _segment, "detect": detect}
+MAKERS: Mapping[str, Callable[[CaseTable, Path, Order], Trained]] = {
+    "segment": _segment,
+    "detect": detect,
+    "classify": train_classifier,
+}
