@@ -160,6 +160,10 @@ def evaluate(
     opened = open_model(model)
     table = cases_for(opened.card, cases, allow_missing=allow_missing)
     declared = kinds_by_input(kinds, table.inputs) if isinstance(kinds, str | None) else kinds
+    if opened.card.task == "detect":
+        from hexscope.evaluate.detection import evaluate_detector
+
+        return evaluate_detector(opened, table, kinds=declared, progress=progress)[0].as_json(per_case=per_case)
     return evaluate_model(opened, table, kinds=declared, progress=progress).as_json(per_case=per_case)
 
 

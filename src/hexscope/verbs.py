@@ -193,13 +193,24 @@ def segment(image: Image, what: Sequence[str] | None = None, *, model: str | Pat
     return run(_in_suv(image), what)
 
 
-def detect(image: Image, **options: Any) -> Findings:
-    """Hot-lesion candidates on PET. An image in Bq/ml is brought into SUVbw first, and its steps say so.
+def detect(image: Image | Mapping[str, Image], *, model: str | Path | Model | None = None, **options: Any) -> Findings:
+    """Candidates with place, score and class: hot lesions on PET by rule, or what ``model`` was trained to find.
 
-    Options are those of `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
+    By rule, an image in Bq/ml is brought into SUVbw first, and its steps say so; options are those of
+    `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
+
+    ``model`` is a name, a model folder or an open model; ``image`` is that of its only input, or its images by input
+    name. Options are then those of `hexscope.detect.lesions.find`: sensitivity, confidence, score, within.
     """
+    if model is not None:
+        from hexscope.detect.lesions import find
+        from hexscope.model_verbs import open_model
+
+        return find(open_model(model), image, **options)
     from hexscope.detect import detect as run
 
+    if not isinstance(image, Image):
+        raise UsageError("the rule for PET looks at one image; images by input name go with a model")
     _require_modality(image)
     return run(_in_suv(image), **options)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import evaluating, fusing, jobs, learning, looking, making, registering
+from hexscope.cli import detecting, evaluating, fusing, jobs, learning, looking, making, registering
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -183,13 +183,11 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
         help=t("an input of a model that takes several"),
     )
     sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
-    sub = command("detect", making.detect, "hot-lesion candidates on PET: where, how hot, how large")
-    _image(sub, t, "images", nargs="+")
+    sub = command("detect", detecting.detect, "candidates: hot lesions on PET by rule, or what a trained model finds")
+    _image(sub, t, "images", nargs="*")
     _out(sub, t)
     _reading(sub, t)
-    sub.add_argument("--threshold", default="fixed", help="fixed, 41%%, background, liver")
-    sub.add_argument("--suv", type=float, help=t("SUV of the fixed threshold"))
-    sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+    detecting.add_detect(sub, t)
 
 
 def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
