@@ -208,6 +208,10 @@ def _resampled_grid(grid: Grid, spacing_mm: Sequence[float]) -> Grid:
     """As the IBSI lays it: middles on each other, and no smaller than the old one."""
     if len(spacing_mm) != grid.ndim:
         raise UsageError(f"resample_mm has one number an axis, here {grid.ndim}; got {tuple(spacing_mm)}")
+    if grid.is_sheared:
+        raise GeometryError(
+            "resampling for features needs axes at right angles; this grid is sheared: read it with even=True"
+        )
     extent = np.array(grid.shape) * grid.require_spacing("resampling")
     shape = np.ceil(np.round(extent / np.array(spacing_mm), 6)).astype(int)
     return grid.with_shape(shape.tolist(), spacing_mm=tuple(spacing_mm))

@@ -86,7 +86,10 @@ def _triangles() -> tuple[Floats, Floats, Floats]:
 
 
 def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
-    """A bent polygon is cut into triangles so that it bulges outward most, as the common tables have it."""
+    """A bent polygon is cut into triangles so that it bulges outward most, as the common tables have it.
+
+    Where several cuts do, each counts in part: so that the area is that of the mirror image too.
+    """
     sides, volume, outward = np.zeros((0, 2, 3)), 0.0, np.zeros(3)
     away = np.where([code >> bit & 1 for bit in range(8)], -1.0, 1.0)  # from the inside
     for loop in map(np.array, cuts_of(code, 3)):
@@ -94,8 +97,11 @@ def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
         near = np.abs(corners - loop[:, None]).sum(axis=2) < 0.75
         slope = ((corners - loop[:, None]) * (away * near)[..., None]).sum(axis=(0, 1))
         fans = [_fan(np.roll(loop, -first, axis=0), slope) for first in range(len(loop))]
-        best = max(fans, key=lambda fan: round(fan[1], 9))
-        sides, volume, outward = np.concatenate([sides, best[0]]), volume + best[1], outward + best[2]
+        most = max(fan[1] for fan in fans)
+        best = [fan for fan in fans if fan[1] > most - 1e-9]
+        part = np.array([1.0 / len(best), 1.0])[:, None]  # an area is that of its sides' product
+        sides = np.concatenate([sides, *(fan[0] * part for fan in best)])
+        volume, outward = volume + most, outward + best[0][2]
     return sides, volume, outward
 
 
