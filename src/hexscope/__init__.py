@@ -21,9 +21,10 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "features", "fuse", "guide", "info",
-            "measure", "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register",
-            "register_group", "register_table", "resample", "save", "segment", "study", "turn",
+            "audit", "certify", "classify", "convert", "demo", "detect", "evaluate_fusion", "evidence", "features",
+            "fuse", "guide", "info", "measure", "nearest", "open_study", "phantom", "quantify", "read", "read_mask",
+            "read_transform", "register", "register_group", "register_table", "resample", "save", "segment", "study",
+            "turn",
         ),
         "hexscope.verbs",
     ),

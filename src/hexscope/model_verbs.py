@@ -164,6 +164,10 @@ def evaluate(
         from hexscope.evaluate.detection import evaluate_detector
 
         return evaluate_detector(opened, table, kinds=declared, progress=progress)[0].as_json(per_case=per_case)
+    if opened.card.task == "classify":
+        from hexscope.evaluate.classification import evaluate_classifier
+
+        return evaluate_classifier(opened, table, kinds=declared, progress=progress).as_json(per_case=per_case)
     return evaluate_model(opened, table, kinds=declared, progress=progress).as_json(per_case=per_case)
 
 

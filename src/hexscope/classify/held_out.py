@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class HeldOutClasses:
     asked: Bools
     groups: NDArray[np.int64]
     exclusive: bool
-    calibrator: Calibrator = Calibrator()
+    calibrator: Calibrator = field(default_factory=Calibrator)
 
     def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, bool, list[str]]:
         """Which classes cannot be excluded (classes,), whether that leaves the case undecided, and what to beware of.

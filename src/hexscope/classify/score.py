@@ -66,7 +66,7 @@ def roc(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[Floats,
 def interval(
     figure: Callable[[NDArray[np.intp]], float], groups: Sequence[Hashable], *, samples: int = _SAMPLES, seed: int = 0
 ) -> Estimate:
-    """``figure`` of all cases (it is given their indices) with a 95 % percentile bootstrap that draws whole patients."""
+    """``figure`` of all cases (it is given their indices), with a 95 % bootstrap interval that draws whole patients."""
     names = {group: k for k, group in enumerate(dict.fromkeys(groups))}
     owner = np.array([names[group] for group in groups])
     of = [np.flatnonzero(owner == k) for k in range(len(names))]

@@ -184,23 +184,31 @@ def cases(options: Namespace, console: Console, task: str, one: Callable[[str, s
         console.result(value, _summary(value, console))
         return 0
     folder = Path(options.out)
-    names = _case_names(options.images)
+    names = case_names(options.images)
 
     def case(index: int) -> dict[str, Any]:
         out = str(folder / (names[index] + _CASE_SUFFIX[task]))
         return {"case": names[index], **one(options.images[index], out)}
 
-    return _each(names, case, console)
+    return each_case(names, case, console, lambda value: value["out"])
 
 
-def _case_names(images: list[str]) -> list[str]:
+def case_names(images: list[str]) -> list[str]:
     """A file name for each image; equal ones are numbered."""
     stems = [Path(i.replace("#", "-")).name.removesuffix(".gz").rsplit(".", 1)[0] or "case" for i in images]
     return [s if stems.count(s) == 1 else f"{s}-{n}" for n, s in enumerate(stems, start=1)]
 
 
-def _each(names: list[str], one: Callable[[int], dict[str, Any]], console: Console) -> int:
-    """Run every case; a failure is told and the others finish. Exit code 3 where any failed."""
+def each_case(
+    names: list[str],
+    one: Callable[[int], dict[str, Any]],
+    console: Console,
+    told: Callable[[dict[str, Any]], str],
+) -> int:
+    """Run every case; a failure is told and the others finish. Exit code 3 where any failed.
+
+    told  the line of a case that succeeded
+    """
     values = []
     failed = 0
     for index, name in enumerate(names):
@@ -211,7 +219,7 @@ def _each(names: list[str], one: Callable[[int], dict[str, Any]], console: Conso
             failed += 1
             values.append({"case": name, "error": {"code": error.code, "message": str(error)}})
             console.say("failed: {name}: {why}", name=name, why=error)
-    console.result(values, [f"{v['case']}  {v.get('out', 'failed')}" for v in values])
+    console.result(values, [f"{v['case']}  {'failed' if 'error' in v else told(v)}" for v in values])
     return 3 if failed else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import detecting, evaluating, fusing, jobs, learning, looking, making, registering
+from hexscope.cli import classifying, detecting, evaluating, fusing, jobs, learning, looking, making, registering
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -188,6 +188,10 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
     _out(sub, t)
     _reading(sub, t)
     detecting.add_detect(sub, t)
+    sub = command("classify", classifying.classify, "class scores by a trained model, and the classes not excluded")
+    _image(sub, t, "images", nargs="*")
+    _reading(sub, t)
+    classifying.add_classify(sub, t)
 
 
 def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:

@@ -105,12 +105,13 @@ def evaluate_classifier(
     table: CaseTable,
     *,
     kinds: Mapping[str, str] | None = None,
-    coverage: float | None = None,
+    coverage: float | None = 0.9,
     progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
     """The model on every labelled case of ``table``, by the same way as on the command line.
 
-    A case that fails is told and the others go on. UsageError where the table bears labels that the model does not know.
+    A case that fails is told and the others go on. UsageError where the table bears labels that the model does not
+    know.
     """
     table.require("label")
     classes = model.card.classes

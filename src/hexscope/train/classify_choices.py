@@ -1,4 +1,4 @@
-"""The rules of a classifier's plan: one function a choice, its parameters its evidence. See `hexscope.train.choices`."""
+"""The rules of a classifier's plan: one function a choice, its parameters its evidence (`hexscope.train.choices`)."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def widths(strides: tuple[Sizes, ...], frame: Sizes) -> Choice:
     """Channels by level."""
     first = 32 if max(strides[0]) == 1 else 16
     value = tuple(min(first * 2**level, _WIDEST) for level in range(len(strides)))
-    return Choice(
-        value, "few where the image is fine, doubled with each level: an epoch takes seconds", "64 throughout"
-    )
+    return Choice(value, "few where the image is fine, doubled with each level: a round takes seconds", "64 throughout")
 
 
 def batch(dims: int) -> Choice:
@@ -127,8 +125,8 @@ def iterations(minutes: float, networks: int, seconds_per_iteration: float, case
         return Choice(0, "no network is among the members")
     count = max(20, int(minutes * _NETWORKS_SHARE * 60 / networks / seconds_per_iteration))
     why = (
-        f"{_NETWORKS_SHARE:.0%} of {minutes:g} minutes for {networks} networks at {1000 * seconds_per_iteration:.0f} ms "
-        f"an iteration: {count * batch / max(cases, 1):.0f} rounds through the cases"
+        f"{_NETWORKS_SHARE:.0%} of {minutes:g} minutes for {networks} networks at {1000 * seconds_per_iteration:.0f} "
+        f"ms an iteration: {count * batch / max(cases, 1):.0f} rounds through the cases"
     )
     return Choice(count, why, "stopping by the clock: no seed would give the same model twice")
 

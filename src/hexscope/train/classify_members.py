@@ -1,4 +1,4 @@
-"""The members of a classifier: each scores cases that it did not learn from, and writes itself into the model's graph."""
+"""Members of a classifier: each scores cases that it did not learn from, and writes itself into the model's graph."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Shown:
         """The mean of rows (views, numbers) over each case's views: (cases, numbers)."""
         out = np.zeros((self.cases, values.shape[1]), np.float32)
         np.add.at(out, self.owner, values)
-        counts = np.bincount(self.owner, minlength=self.cases)
-        return out / counts[:, None].astype(np.float32)
+        out /= np.bincount(self.owner, minlength=self.cases)[:, None].astype(np.float32)
+        return out
 
 
 class Sight(Protocol):
@@ -99,7 +99,7 @@ def linear_member(name: str, found: Features, asked: Floats, parts: Sequence[Par
 
 
 def likeness(found: Features) -> Head:
-    """The directions in which features vary most, each to a deviation of 1: near one another where images look alike."""
+    """The directions in which features vary most, each to a deviation of 1: near one another where images are alike."""
     x = found.values
     middle, deviation = x.mean(axis=0), x.std(axis=0)
     deviation += 1e-3 * float(deviation.mean()) + 1e-8

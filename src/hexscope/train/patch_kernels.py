@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,14 +91,15 @@ def _patches(views: Sequence[Floats], side: int, chance: np.random.Generator) ->
         out[k] = shown[which[k]][(slice(None), *where)]
     axes = tuple(range(1, out.ndim))
     out -= out.mean(axis=axes, keepdims=True)
-    return out / np.sqrt(out.var(axis=axes, keepdims=True) + np.float32(_FLAT))
+    out /= np.sqrt(out.var(axis=axes, keepdims=True) + np.float32(_FLAT))
+    return out
 
 
 def _halved(view: Floats) -> Floats:
     for axis in range(1, view.ndim):
         first = tuple(slice(0, None, 2) if a == axis else slice(None) for a in range(view.ndim))
         second = tuple(slice(1, None, 2) if a == axis else slice(None) for a in range(view.ndim))
-        view = (view[first] + view[second]) / 2
+        view = np.float32(0.5) * (view[first] + view[second])
     return view
 
 
@@ -105,9 +107,9 @@ def _whitened(patches: Floats, count: int, chance: np.random.Generator) -> tuple
     """``count`` of the patches as kernels that answer to whitened patches, and how their answers vary."""
     values, vectors = np.linalg.eigh(np.cov(patches.T))
     whiten = (vectors / np.sqrt(values.clip(0) + _SOFT * values.mean() + _FLAT)) @ vectors.T
-    chosen = patches[chance.choice(len(patches), count, replace=False)] @ whiten
+    chosen = patches[chance.choice(len(patches), count, replace=False)].astype(np.float64) @ whiten
     chosen /= np.linalg.norm(chosen, axis=1, keepdims=True) + 1e-6
-    kernels = chosen @ whiten
+    kernels = np.asarray(chosen @ whiten)
     kernels -= kernels.mean(axis=1, keepdims=True)  # a patch's mean says nothing
     return kernels.astype(np.float32), (patches @ kernels.T).std(axis=0).astype(np.float32)
 
@@ -118,7 +120,7 @@ def _answers(writer: Writer, x: str, sides: Sequence[int], kernels: Floats, spre
     half = side // 2
     pads = [0, 0, *[half] * dims]
     padded = writer.node("Pad", [x, writer.exact(np.array([*pads, *pads], np.int64))], mode="edge")
-    local = {"kernel_shape": [side] * dims, "strides": [step] * dims}
+    local: dict[str, Any] = {"kernel_shape": [side] * dims, "strides": [step] * dims}
     mean = _over_planes(writer, writer.node("AveragePool", [padded], **local))
     squares = _over_planes(writer, writer.node("AveragePool", [writer.node("Mul", [padded, padded])], **local))
     variance = writer.node("Sub", [squares, writer.node("Mul", [mean, mean])])
