@@ -20,7 +20,8 @@ from typing import Any
 from hexscope.io.cases import read_cases
 from hexscope.models.card import ModelCard
 from hexscope.models.shelf import CARD, WEIGHTS, import_model
-from hexscope.train.session import Order, Papers, Trained, train
+from hexscope.train.order import Order, Papers, Trained
+from hexscope.train.session import train
 from hexscope.train.splits import every_fifth
 
 HERE = Path(__file__).resolve().parent

@@ -21,9 +21,10 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
-            "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
-            "register_table", "resample", "save", "segment", "study", "turn",
+            "audit", "certify", "classify", "convert", "demo", "detect", "evaluate_fusion", "evidence", "features",
+            "fuse", "guide", "info", "measure", "nearest", "open_study", "phantom", "quantify", "read", "read_mask",
+            "read_transform", "register", "register_group", "register_table", "resample", "save", "segment", "study",
+            "turn",
         ),
         "hexscope.verbs",
     ),
@@ -34,6 +35,7 @@ _HOME = {
     **dict.fromkeys(("Image", "Mask", "Study"), "hexscope.core.image"),
     **dict.fromkeys(("Finding", "Findings", "Scores"), "hexscope.core.results"),
     **dict.fromkeys(("Transform", "Certificate"), "hexscope.core.transform"),
+    "FeatureSettings": "hexscope.radiomics.settings",
     "Grid": "hexscope.core.geometry",
     "ModelCard": "hexscope.models.card",
     "Quantity": "hexscope.core.quantity",
@@ -93,4 +95,5 @@ if TYPE_CHECKING:
     from hexscope.errors import *  # noqa: F403
     from hexscope.model_verbs import *  # noqa: F403
     from hexscope.models.card import ModelCard as ModelCard
+    from hexscope.radiomics.settings import FeatureSettings as FeatureSettings
     from hexscope.verbs import *  # noqa: F403

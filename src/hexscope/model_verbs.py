@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from hexscope.io.datasets import Fetched, PublicSet
     from hexscope.models.apply import Prediction
     from hexscope.models.shelf import Model, Shelf
+    from hexscope.train.order import Trained
     from hexscope.train.plan import Plan
-    from hexscope.train.session import Trained
 
 __all__ = ["compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"]
 
@@ -82,7 +82,7 @@ def train(
     inputs  columns to take as channels, in this order; the answer lies on the grid of the first
     kinds   what images are that do not say: "MR" for all, or by input "pet=PT:SUVbw,ct=CT:HU" (or a mapping)
     classes names by label value, where the table does not say
-    order   the rest of `hexscope.train.session.Order`: minutes (10), seed (0), folds, overrides, resume, progress, and
+    order   the rest of `hexscope.train.order.Order`: minutes (10), seed (0), folds, overrides, resume, progress, and
             papers for the card ({"trained_on", "licence", "limits"})
 
     Needs torch: ``pip install hexscope[train]``. UsageError, InputError or RefusedError say what forbids it.
@@ -91,7 +91,7 @@ def train(
     from hexscope.models.shelf import user_folder
 
     _require_torch()
-    from hexscope.train.session import Order, Papers
+    from hexscope.train.order import Order, Papers
     from hexscope.train.session import train as run
 
     table = read_cases(cases, inputs, allow_missing, classes)
@@ -160,6 +160,14 @@ def evaluate(
     opened = open_model(model)
     table = cases_for(opened.card, cases, allow_missing=allow_missing)
     declared = kinds_by_input(kinds, table.inputs) if isinstance(kinds, str | None) else kinds
+    if opened.card.task == "detect":
+        from hexscope.evaluate.detection import evaluate_detector
+
+        return evaluate_detector(opened, table, kinds=declared, progress=progress)[0].as_json(per_case=per_case)
+    if opened.card.task == "classify":
+        from hexscope.evaluate.classification import evaluate_classifier
+
+        return evaluate_classifier(opened, table, kinds=declared, progress=progress).as_json(per_case=per_case)
     return evaluate_model(opened, table, kinds=declared, progress=progress).as_json(per_case=per_case)
 
 

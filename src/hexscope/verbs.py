@@ -21,20 +21,22 @@ from hexscope.modality import named, of_code
 from hexscope.modality.base import Language
 
 if TYPE_CHECKING:
+    from hexscope.classify.nearest import Alike
     from hexscope.core.measure import LabelMeasures
     from hexscope.core.resample import How
-    from hexscope.core.results import Audited, Findings
+    from hexscope.core.results import Audited, Findings, Scores
     from hexscope.fuse import Fused, View
     from hexscope.io.series import Inventory
     from hexscope.models.shelf import Model
     from hexscope.phantom import PhantomFiles
+    from hexscope.radiomics import Features, FeatureSettings
     from hexscope.register.groupwise import Group
     from hexscope.study import StudyResult
 
 __all__ = [
-    "audit", "certify", "convert", "demo", "detect", "evaluate_fusion", "fuse", "guide", "info", "measure",
-    "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
-    "register_table", "resample", "save", "segment", "study", "turn",
+    "audit", "certify", "classify", "convert", "demo", "detect", "evaluate_fusion", "evidence", "features", "fuse",
+    "guide", "info", "measure", "nearest", "open_study", "phantom", "quantify", "read", "read_mask", "read_transform",
+    "register", "register_group", "register_table", "resample", "save", "segment", "study", "turn",
 ]  # fmt: skip
 
 
@@ -150,6 +152,24 @@ def measure(mask: Mask, image: Image | None = None) -> tuple[LabelMeasures, ...]
     return tuple(measure_labels(mask, image))
 
 
+def features(
+    image: Image,
+    mask: Mask,
+    *,
+    label: int | str | None = None,
+    families: Sequence[str] | None = None,
+    settings: FeatureSettings | None = None,
+) -> Features:
+    """Radiomic features of one structure, by IBSI name: form, values, histogram, texture. See docs/features.md.
+
+    A mapping of names to numbers, with the steps that led there. ``settings`` (`FeatureSettings`) say how
+    the image is resampled, re-segmented and cut into grey levels.
+    """
+    from hexscope.radiomics import features as run
+
+    return run(image, mask, label=label, families=families, settings=settings)
+
+
 # ---- tasks --------------------------------------------------------------------------------------------------
 
 
@@ -174,15 +194,56 @@ def segment(image: Image, what: Sequence[str] | None = None, *, model: str | Pat
     return run(_in_suv(image), what)
 
 
-def detect(image: Image, **options: Any) -> Findings:
-    """Hot-lesion candidates on PET. An image in Bq/ml is brought into SUVbw first, and its steps say so.
+def detect(image: Image | Mapping[str, Image], *, model: str | Path | Model | None = None, **options: Any) -> Findings:
+    """Candidates with place, score and class: hot lesions on PET by rule, or what ``model`` was trained to find.
 
-    Options are those of `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
+    By rule, an image in Bq/ml is brought into SUVbw first, and its steps say so; options are those of
+    `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
+
+    ``model`` is a name, a model folder or an open model; ``image`` is that of its only input, or its images by input
+    name. Options are then those of `hexscope.detect.lesions.find`: sensitivity, confidence, score, within.
     """
+    if model is not None:
+        from hexscope.detect.lesions import find
+        from hexscope.model_verbs import open_model
+
+        return find(open_model(model), image, **options)
     from hexscope.detect import detect as run
 
+    if not isinstance(image, Image):
+        raise UsageError("the rule for PET looks at one image; images by input name go with a model")
     _require_modality(image)
     return run(_in_suv(image), **options)
+
+
+def classify(
+    image: Image | Mapping[str, Image], model: str | Path | Model, *, coverage: float | None = 0.9
+) -> Scores:
+    """Class probabilities of one case, and the set of classes that cannot be excluded at this coverage.
+
+    ``model`` is a name, a model folder or an open model; ``image`` is that of its only input, or its images by input
+    name. Where the set does not hold exactly one class, ``abstains`` says that the model cannot tell.
+    """
+    from hexscope.classify import classify as run
+    from hexscope.model_verbs import open_model
+
+    return run(image, open_model(model), coverage=coverage)
+
+
+def evidence(image: Image | Mapping[str, Image], model: str | Path | Model, name: str | None = None) -> Image:
+    """How much each part of the image speaks for a class (None: the likeliest) of a classifier, on the image's grid."""
+    from hexscope.classify.evidence import evidence as run
+    from hexscope.model_verbs import open_model
+
+    return run(image, open_model(model), name)
+
+
+def nearest(image: Image | Mapping[str, Image], model: str | Path | Model, count: int = 5) -> list[Alike]:
+    """The labelled cases that look most like this one to a classifier: names, labels and likeness from 0 to 1."""
+    from hexscope.classify.evidence import nearest as run
+    from hexscope.model_verbs import open_model
+
+    return run(image, open_model(model), count)
 
 
 def _require_modality(image: Image) -> None:

@@ -9,13 +9,13 @@ from types import FunctionType
 import hexscope as hx
 
 PUBLIC = [
-    "AmbiguousSeries", "Certificate", "Finding", "Findings", "FormatError", "GeometryError", "Grid", "HexscopeError",
-    "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity", "QuantityError",
-    "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError", "View", "audit",
-    "certify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate", "evaluate_fusion", "fuse", "guide",
-    "import_model", "info", "measure", "models", "open_study", "phantom", "plan", "predict", "quantify", "read",
-    "read_mask", "read_transform", "register", "register_group", "register_table", "resample", "save", "segment",
-    "study", "train", "turn",
+    "AmbiguousSeries", "Certificate", "FeatureSettings", "Finding", "Findings", "FormatError", "GeometryError", "Grid",
+    "HexscopeError", "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity",
+    "QuantityError", "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError",
+    "View", "audit", "certify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate",
+    "evaluate_fusion", "features", "fuse", "guide", "import_model", "info", "measure", "models", "open_study",
+    "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
+    "register_table", "resample", "save", "segment", "study", "train", "turn",
 ]  # fmt: skip
 
 

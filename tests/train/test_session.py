@@ -19,8 +19,9 @@ from hexscope.errors import UsageError  # noqa: E402
 from hexscope.evaluate.segmentation import evaluate_model  # noqa: E402
 from hexscope.io.cases import open_images, read_cases  # noqa: E402
 from hexscope.models.shelf import Model  # noqa: E402
+from hexscope.train.order import Order  # noqa: E402
 from hexscope.train.plan import Plan  # noqa: E402
-from hexscope.train.session import Order, train  # noqa: E402
+from hexscope.train.session import train  # noqa: E402
 
 SMALL = {"width": "8", "head": "8", "batch": "2"}
 

@@ -35,7 +35,7 @@ def add_commands(command: Callable[..., Command], t: Callable[[str], str]) -> No
 
 
 def _add_train(sub: Command, t: Callable[[str], str]) -> None:
-    sub.add_argument("task", choices=("segment",))
+    sub.add_argument("task", choices=("segment", "detect", "classify"))
     add_cases(sub, t)
     sub.add_argument("--name", required=True, help=t("what the model is called"))
     sub.add_argument("-o", "--out", metavar="DIR", help=t("the model's folder; without it, your own shelf"))
@@ -124,7 +124,7 @@ def _inputs(card: Mapping[str, Any]) -> str:
 
 
 #: The figure that stands for a model in a list, the first that it has.
-_HEADLINES = ("dice_where_present", "f1_50", "dice")
+_HEADLINES = ("auc", "dice_where_present", "map50", "ap50", "f1_50", "dice")
 
 
 def headline(metrics: Mapping[str, Mapping[str, float]]) -> str:

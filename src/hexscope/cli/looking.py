@@ -1,4 +1,4 @@
-"""Commands that only look: info, audit, guide, measure."""
+"""Commands that only look: info, audit, guide, measure, features."""
 
 from __future__ import annotations
 
@@ -72,6 +72,30 @@ def measure(options: Namespace, console: Console) -> int:
     keys = ("name", "volume_ml", "area_px", "diameter_mm", "mean", "max")
     console.result(rows, console.table(head, ([_number(r.get(k)) for k in keys] for r in rows)))
     return 0
+
+
+def features(options: Namespace, console: Console) -> int:
+    reading = {"spacing_mm": options.spacing_mm, "kind": options.kind_of_image, "even": options.even}
+    image = hx.read(options.image, **reading)
+    if isinstance(image, hx.Mask):
+        raise hx.UsageError(f"{options.image} is a mask; the image comes first, then the mask")
+    mask = hx.read_mask(options.mask, on=image)
+    if options.spacing_mm is not None and mask.grid.spacing_mm is None:
+        mask = mask.calibrated(options.spacing_mm)
+    asked = {"resample_mm": options.resample_mm, "range": options.range, "outlier_sd": options.outlier_sd}
+    asked |= {"bins": options.bins, "bin_width": options.bin_width, "aggregations": options.by and tuple(options.by)}
+    settings = hx.FeatureSettings(**{name: value for name, value in asked.items() if value is not None})
+    found = hx.features(image, mask, label=options.label, families=options.family, settings=settings)
+    for step in (*found.steps, *(f"{family} {why}" for family, why in found.left_out.items())):
+        console.say("note: {text}", text=step)
+    value = found.as_json()
+    console.result(value, console.table(("feature", "value"), ((k, _number(v)) for k, v in value.items())))
+    return 0
+
+
+def label(text: str) -> int | str:
+    """The value of a label, or its name."""
+    return int(text) if text.isdigit() else text
 
 
 def _number(value: Any) -> Any:

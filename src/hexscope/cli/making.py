@@ -1,21 +1,24 @@
-"""Commands that make one thing from another: convert, quantify, resample, segment, detect."""
+"""Commands that make one thing from another: convert, quantify, resample, segment; and cases one by one."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
 from hexscope.model_verbs import kinds_by_input, open_model
 
+if TYPE_CHECKING:
+    from hexscope.models.shelf import Model
+
 #: What several images of one command are called in their output folder, by task.
 _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
 
 
-def _image(path: str, options: Namespace | None = None) -> hx.Image:
+def image_of(path: str, options: Namespace | None = None) -> hx.Image:
     """Read an image with the reading options of the command; a mask is refused."""
     thing = hx.read(path) if options is None else hx.read(path, **_reading(options))
     if isinstance(thing, hx.Mask):
@@ -27,6 +30,11 @@ def _reading(options: Namespace) -> dict[str, Any]:
     return {"spacing_mm": options.spacing_mm, "kind": options.kind_of_image, "even": options.even}
 
 
+def source_of(image: hx.Image, out: str) -> hx.Image | None:
+    """The image that a DICOM SEG refers to, where ``out`` is one."""
+    return image if out.lower().endswith(".dcm") else None
+
+
 def convert(options: Namespace, console: Console) -> int:
     made = hx.convert(options.image, options.out, like=options.like, **_reading(options))
     console.result({"out": options.out, "steps": list(made.steps)}, [options.out, *made.steps])
@@ -34,7 +42,7 @@ def convert(options: Namespace, console: Console) -> int:
 
 
 def quantify(options: Namespace, console: Console) -> int:
-    image = hx.quantify(_image(options.image, options), options.quantity)
+    image = hx.quantify(image_of(options.image, options), options.quantity)
     hx.save(image, options.out)
     array = image.array
     ledger = list(image.facts.get("ledger", ()))
@@ -69,7 +77,7 @@ def resample(options: Namespace, console: Console) -> int:
 
 
 def segment(options: Namespace, console: Console) -> int:
-    return _cases(options, console, "segment", _by_rule(options) if options.model is None else _by_model(options))
+    return cases(options, console, "segment", _by_rule(options) if options.model is None else _by_model(options))
 
 
 def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
@@ -77,9 +85,9 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
         raise hx.UsageError("--input and --uncertainty go with a model: add --model NAME or FOLDER")
 
     def one(path: str, out: str) -> dict[str, Any]:
-        image = _image(path, options)
+        image = image_of(path, options)
         mask = hx.segment(image, options.what)
-        hx.save(mask, out, source=image if out.lower().endswith(".dcm") else None)
+        hx.save(mask, out, source=source_of(image, out))
         warnings = [s.removeprefix("warning: ") for s in mask.steps if s.startswith("warning: ")]
         return {"out": out, "labels": _sizes(mask), "model": None, "warnings": warnings}
 
@@ -90,20 +98,14 @@ def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     if options.what is not None:
         raise hx.UsageError("a model segments what it was trained for; leave --what out")
     model = open_model(options.model)
-    wanted = [channel.name for channel in model.card.inputs]
-    named = dict(options.inputs or ())
-    first = next((name for name in wanted if name not in named), wanted[0])
-    options.images = _model_cases(options.images, named, first)
-    kinds = kinds_by_input(options.kind_of_image, wanted)
+    read = images_for(options, model)
     many = len(options.images) > 1
 
     def one(path: str, out: str) -> dict[str, Any]:
-        images = {}
-        for name, file in {**named, first: path}.items():
-            images[name] = _image(file, Namespace(**{**vars(options), "kind_of_image": kinds.get(name)}))
+        images = read(path)
         made = hx.predict(images, model)
-        source = images[wanted[0]]
-        hx.save(made.mask, out, source=source if out.lower().endswith(".dcm") else None)
+        source = next(iter(images.values()))
+        hx.save(made.mask, out, source=source_of(source, out))
         value = {"out": out, "labels": _sizes(made.mask), "model": model.card.name, "warnings": list(made.warnings)}
         told = {"expected_dice": made.expected_dice, "engine": made.engine}
         if not options.uncertainty:
@@ -113,6 +115,28 @@ def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
         return {**value, **told, "uncertainty": unsure}
 
     return one
+
+
+def images_for(options: Namespace, model: Model) -> Callable[[str], dict[str, hx.Image]]:
+    """What reads the images of a case by input name, first input first, given the path of the input left unnamed.
+
+    ``options.images`` become those paths, one a case.
+    """
+    wanted = [channel.name for channel in model.card.inputs]
+    named = dict(options.inputs or ())
+    first = next((name for name in wanted if name not in named), wanted[0])
+    options.images = _model_cases(options.images, named, first)
+    kinds = kinds_by_input(options.kind_of_image, wanted)
+
+    def read(path: str) -> dict[str, hx.Image]:
+        files = {**named, first: path}
+        ordered = [name for name in wanted if name in files] + [name for name in files if name not in wanted]
+        return {
+            name: image_of(files[name], Namespace(**{**vars(options), "kind_of_image": kinds.get(name)}))
+            for name in ordered
+        }
+
+    return read
 
 
 def _model_cases(images: list[str], named: dict[str, str], first: str) -> list[str]:
@@ -139,21 +163,6 @@ def _sizes(mask: hx.Mask) -> list[dict[str, Any]]:
     ]
 
 
-def detect(options: Namespace, console: Console) -> int:
-    more: dict[str, Any] = {"threshold": options.threshold}
-    if options.suv is not None:
-        more["suv"] = options.suv
-    if options.liver is not None:
-        more["liver"] = liver(options.liver)
-
-    def one(path: str, out: str) -> dict[str, Any]:
-        findings = hx.detect(_image(path, options), **more)
-        hx.save(findings, out)
-        return {"out": out, **findings.as_json()}
-
-    return _cases(options, console, "detect", one)
-
-
 def liver(text: str) -> hx.Mask | hx.Sphere:
     """``x,y,z,r`` is a sphere (LPS mm); anything else is the path of a mask."""
     parts = text.split(",")
@@ -166,7 +175,7 @@ def liver(text: str) -> hx.Mask | hx.Sphere:
     return hx.Sphere((x, y, z), radius)
 
 
-def _cases(options: Namespace, console: Console, task: str, one: Callable[[str, str], dict[str, Any]]) -> int:
+def cases(options: Namespace, console: Console, task: str, one: Callable[[str, str], dict[str, Any]]) -> int:
     """One image gives one result and OUT is its file; several give a list and OUT is a folder."""
     if not options.images:
         raise hx.UsageError(f"{task} needs an IMAGE (or, with --model, every input by --input NAME=PATH)")
@@ -175,23 +184,31 @@ def _cases(options: Namespace, console: Console, task: str, one: Callable[[str, 
         console.result(value, _summary(value, console))
         return 0
     folder = Path(options.out)
-    names = _case_names(options.images)
+    names = case_names(options.images)
 
     def case(index: int) -> dict[str, Any]:
         out = str(folder / (names[index] + _CASE_SUFFIX[task]))
         return {"case": names[index], **one(options.images[index], out)}
 
-    return _each(names, case, console)
+    return each_case(names, case, console, lambda value: value["out"])
 
 
-def _case_names(images: list[str]) -> list[str]:
+def case_names(images: list[str]) -> list[str]:
     """A file name for each image; equal ones are numbered."""
     stems = [Path(i.replace("#", "-")).name.removesuffix(".gz").rsplit(".", 1)[0] or "case" for i in images]
     return [s if stems.count(s) == 1 else f"{s}-{n}" for n, s in enumerate(stems, start=1)]
 
 
-def _each(names: list[str], one: Callable[[int], dict[str, Any]], console: Console) -> int:
-    """Run every case; a failure is told and the others finish. Exit code 3 where any failed."""
+def each_case(
+    names: list[str],
+    one: Callable[[int], dict[str, Any]],
+    console: Console,
+    told: Callable[[dict[str, Any]], str],
+) -> int:
+    """Run every case; a failure is told and the others finish. Exit code 3 where any failed.
+
+    told  the line of a case that succeeded
+    """
     values = []
     failed = 0
     for index, name in enumerate(names):
@@ -202,7 +219,7 @@ def _each(names: list[str], one: Callable[[int], dict[str, Any]], console: Conso
             failed += 1
             values.append({"case": name, "error": {"code": error.code, "message": str(error)}})
             console.say("failed: {name}: {why}", name=name, why=error)
-    console.result(values, [f"{v['case']}  {v.get('out', 'failed')}" for v in values])
+    console.result(values, [f"{v['case']}  {'failed' if 'error' in v else told(v)}" for v in values])
     return 3 if failed else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hexscope import __version__
-from hexscope.cli import evaluating, fusing, jobs, learning, looking, making, registering
+from hexscope.cli import classifying, detecting, evaluating, fusing, jobs, learning, looking, making, registering
 from hexscope.cli.words import tr
 
 Command = argparse.ArgumentParser
@@ -48,6 +48,14 @@ def spacing(text: str) -> tuple[float, ...]:
     if len(values) not in (2, 3) or min(values) <= 0:
         raise argparse.ArgumentTypeError(f"spacing is z,y,x or y,x in mm, above 0; got {text!r}")
     return values
+
+
+def span(text: str) -> tuple[float | None, float | None]:
+    """``low,high``, either of them may be left out."""
+    low, comma, high = text.partition(",")
+    if not comma:
+        raise argparse.ArgumentTypeError(f"a range is LOW,HIGH or LOW, or ,HIGH; got {text!r}")
+    return float(low) if low.strip() else None, float(high) if high.strip() else None
 
 
 def names(text: str) -> list[str]:
@@ -102,6 +110,21 @@ def _add_looking(command: Callable[..., Command], t: Callable[[str], str]) -> No
     _image(sub, t, "mask")
     sub.add_argument("--on", metavar="IMAGE", help=t("the image whose values are measured"))
     _spacing(sub, t)
+    sub = command("features", looking.features, "radiomic features of a structure, by IBSI name")
+    _image(sub, t)
+    _image(sub, t, "mask")
+    _reading(sub, t)
+    sub.add_argument("--label", type=looking.label, metavar="N", help=t("value or name of the structure in the mask"))
+    sub.add_argument("--family", type=names, metavar="A,B", help="morph,plane,loc,stat,ih,ivh,cm,rlm,szm,dzm,ngt,ngl")
+    sub.add_argument("--by", type=names, metavar="A,B", help=t("how slices come together in textures: 2D, 2.5D, 3D"))
+    levels = sub.add_mutually_exclusive_group()
+    levels.add_argument("--bins", type=int, metavar="N", help=t("number of grey levels; 32"))
+    levels.add_argument("--bin-width", type=float, metavar="W", help=t("or their width, in the unit of the image"))
+    sub.add_argument("--range", type=span, metavar="LOW,HIGH", help=t("values that count"))
+    sub.add_argument("--outlier-sd", type=float, metavar="N", help=t("deviations beyond which a value is left out"))
+    sub.add_argument(
+        "--resample-mm", type=spacing, metavar="Z,Y,X", help=t("spacing that image and mask are brought to")
+    )
 
 
 def _add_making(command: Callable[..., Command], t: Callable[[str], str]) -> None:
@@ -160,13 +183,15 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
         help=t("an input of a model that takes several"),
     )
     sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
-    sub = command("detect", making.detect, "hot-lesion candidates on PET: where, how hot, how large")
-    _image(sub, t, "images", nargs="+")
+    sub = command("detect", detecting.detect, "candidates: hot lesions on PET by rule, or what a trained model finds")
+    _image(sub, t, "images", nargs="*")
     _out(sub, t)
     _reading(sub, t)
-    sub.add_argument("--threshold", default="fixed", help="fixed, 41%%, background, liver")
-    sub.add_argument("--suv", type=float, help=t("SUV of the fixed threshold"))
-    sub.add_argument("--liver", metavar="MASK|X,Y,Z,R", help=t("liver mask, or a sphere: centre in LPS mm and radius"))
+    detecting.add_detect(sub, t)
+    sub = command("classify", classifying.classify, "class scores by a trained model, and the classes not excluded")
+    _image(sub, t, "images", nargs="*")
+    _reading(sub, t)
+    classifying.add_classify(sub, t)
 
 
 def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:

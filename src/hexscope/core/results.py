@@ -84,15 +84,28 @@ class Findings:
 
 @dataclass(frozen=True)
 class Scores:
-    """Class probabilities of one image. ``set`` holds the classes that cannot be excluded; None: not computed."""
+    """Class probabilities of one image. ``set`` holds the classes that cannot be excluded; None: not computed.
+
+    abstains  the set does not settle the matter: the model cannot tell
+    coverage  share of such images whose true class is in the set
+    """
 
     probabilities: Mapping[str, float]
     set: tuple[str, ...] | None = None
     abstains: bool = False
     steps: tuple[str, ...] = ()
+    coverage: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {"scores": dict(self.probabilities), "set": self.set, "abstains": self.abstains}
+        return {
+            "scores": dict(self.probabilities),
+            "set": None if self.set is None else list(self.set),
+            "abstains": self.abstains,
+            "coverage": self.coverage,
+            "warnings": list(self.warnings),
+            "steps": list(self.steps),
+        }
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class Case:
     labelled: frozenset[str] | None = None
     extras: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The words of its label: ``a|b`` says that both hold, ``|`` alone that none does."""
+        return tuple(word for part in (self.label or "").split("|") if (word := part.strip()))
+
     def has(self, target: Target) -> bool:
         """Does the case carry this kind of label?"""
         carried = {"mask": bool(self.masks), "instances": self.instances, "boxes": self.boxes, "label": self.label}
@@ -66,7 +71,8 @@ class Case:
 
 def words_of(cases: Sequence[Case]) -> tuple[str, ...]:
     """Every word used as a label of a case or of a box: numbers by size, then words by alphabet."""
-    words = {case.label for case in cases} | {box.label for case in cases for box in case.boxes or ()}
+    words = {mark for case in cases for mark in case.marks}
+    words |= {box.label for case in cases for box in case.boxes or () if box.label}
     return tuple(sorted((w for w in words if w), key=lambda w: (not w.isdecimal(), int(w) if w.isdecimal() else 0, w)))
 
 

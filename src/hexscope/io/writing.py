@@ -28,7 +28,8 @@ def save(thing: Savable, path: str | Path, *, source: Image | tuple[Image, Image
                be left out where the mask still knows its files
     Transform  .tfm, .h5 or .nii.gz (a field), in ITK's direction (fixed to moving) · .dcm: DICOM registration;
                ``source`` is then the DICOM images (fixed, moving)
-    Findings, Scores  .json
+    Findings   .json · .coco.json (of a picture) · a mask's name: the labels of the candidates
+    Scores     .json
 
     Raises UsageError for a name that does not fit the thing.
     """
@@ -43,12 +44,23 @@ def save(thing: Savable, path: str | Path, *, source: Image | tuple[Image, Image
         from hexscope.io.transforms import save_transform
 
         save_transform(thing, target, source=source if isinstance(source, tuple) else None)
+    elif isinstance(thing, Findings) and suffix != ".json" and thing.mask is not None:
+        _save_mask(thing.mask, target, suffix, source[0] if isinstance(source, tuple) else source)
     else:
-        if suffix != ".json":
-            raise UsageError(f"{type(thing).__name__} is written as .json; got {target.name}")
-        text = json.dumps(thing.as_json(), indent=1, ensure_ascii=False)
-        atomic_write(target, lambda p: p.write_text(text, encoding="utf-8"))
+        _save_json(thing, target, suffix)
     return target
+
+
+def _save_json(thing: Findings | Scores, target: Path, suffix: str) -> None:
+    if suffix != ".json":
+        raise UsageError(f"{type(thing).__name__} is written as .json; got {target.name}")
+    value = thing.as_json()
+    if isinstance(thing, Findings) and target.name.lower().endswith(".coco.json"):
+        from hexscope.io.findings_coco import coco_of
+
+        value = coco_of(thing)
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    atomic_write(target, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _save_image(image: Image, target: Path, suffix: str) -> None:

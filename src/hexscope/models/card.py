@@ -10,6 +10,8 @@ from typing import Any
 
 from hexscope.core.quantity import Quantity, require_quantity
 from hexscope.errors import FormatError, QuantityError
+from hexscope.models.classifier import Classifier
+from hexscope.models.detector import Detector, planes
 from hexscope.models.recipe import Channel, Recipe
 from hexscope.models.toml import dump
 
@@ -34,6 +36,8 @@ class ModelCard:
     split         how those patients were set apart
     fingerprint   what the training data were like (counts, spacings, ranges), in plain figures
     recipe        how an image becomes what the network sees; None: a card without a network
+    detector      how its stages find objects; None: it detects nothing
+    classifier    how the scores of its members become probabilities; None: it classifies nothing
     training      how it was made: seed, iterations, CPU seconds, version
     anatomy       words for the part of the body it is made for; `study` uses it unasked only where the image says one
     warn_below    an expected Dice (see `hexscope.models.apply`) below this is told as a warning; None: never
@@ -55,6 +59,8 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     warn_below: float | None = None
     anatomy: tuple[str, ...] = ()
+    classifier: Classifier | None = None
+    detector: Detector | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self.values or tuple(range(1, len(self.classes) + 1)))
@@ -66,7 +72,11 @@ class ModelCard:
 
     @property
     def outputs(self) -> int:
-        """Planes of its network's answer: see `hexscope.models.recipe.Target`."""
+        """Planes (of a classifier: numbers) of its network's answer: see `hexscope.models.recipe.Target`."""
+        if self.classifier is not None:
+            return self.classifier.outputs
+        if self.detector is not None and self.recipe is not None:
+            return planes(len(self.classes), self.recipe.dims)
         target, dims = ("classes", 0) if self.recipe is None else (self.recipe.target, self.recipe.dims)
         return {"classes": len(self.classes) + 1, "overlapping": len(self.classes), "instances": 1 + dims}[target]
 
@@ -87,6 +97,10 @@ class ModelCard:
         out |= {key: dict(value) for key in ("fingerprint", "training") if (value := getattr(self, key))}
         if self.recipe is not None:
             out["recipe"] = self.recipe.as_data()
+        if self.detector is not None:
+            out["detector"] = self.detector.as_data()
+        if self.classifier is not None:
+            out["classifier"] = self.classifier.as_data()
         return out
 
     def to_toml(self) -> str:
@@ -121,6 +135,8 @@ class ModelCard:
             split=str(data.get("split", "")),
             fingerprint=data.get("fingerprint", {}),
             recipe=Recipe.from_data(data["recipe"]) if "recipe" in data else None,
+            detector=Detector.from_data(data["detector"]) if "detector" in data else None,
+            classifier=Classifier.from_data(data["classifier"]) if "classifier" in data else None,
             training=data.get("training", {}),
             warn_below=data.get("warn_below"),
             anatomy=tuple(data.get("anatomy", ())),
@@ -133,6 +149,10 @@ class ModelCard:
             raise FormatError(f"it names task {self.task!r}; known are {', '.join(TASKS)}")
         if not self.classes or len(self.values) != len(self.classes) or min(self.values) < 1:
             raise FormatError(f"it names classes {self.classes} with values {self.values}; each needs one above 0")
+        if (self.classifier is None) == (self.recipe is not None and self.recipe.target == "scores"):
+            raise FormatError("a recipe with the target scores and a classifier come together")
+        if self.classifier is not None and len(self.classifier.bias) != len(self.classes):
+            raise FormatError(f"its classifier has {len(self.classifier.bias)} biases for {len(self.classes)} classes")
         first = self.inputs[0]
         if (first.modality, first.quantity) != (self.modality, self.quantity):
             raise FormatError(

@@ -100,8 +100,10 @@ def _seen(turned: Grid, recipe: Recipe) -> Grid:
         return turned.with_spacing((*old[:alone], *recipe.spacing_mm))
     if recipe.frame is not None:
         sides = turned.shape[alone:]
-        scale = min(f / n for f, n in zip(recipe.frame, sides, strict=True))
-        fitted = [min(f, max(1, round(n * scale))) for f, n in zip(recipe.frame, sides, strict=True)]
+        steps = turned.spacing_mm if recipe.dims == 3 and turned.spacing_mm is not None else (1.0,) * recipe.dims
+        lengths = [n * s for n, s in zip(sides, steps, strict=True)]
+        scale = min(f / n for f, n in zip(recipe.frame, lengths, strict=True))
+        fitted = [min(f, max(1, round(n * scale))) for f, n in zip(recipe.frame, lengths, strict=True)]
         return turned.with_shape((*turned.shape[:alone], *fitted))
     return turned
 

@@ -10,9 +10,12 @@ from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, UsageError
 
 #: What the planes of the network's answer are: one logit a class, background first (exactly one holds); one logit a
-#: structure (they may overlap); or one of belonging to an object and one an axis of where its middle lies.
-Target = Literal["classes", "overlapping", "instances"]
-TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances")
+#: structure (they may overlap); one of belonging to an object and one an axis of where its
+#: middle lies; or peaks, a logit a
+#: class and what names a box (`hexscope.models.peaks`), at a part of the resolution. Or numbers of the
+#: whole image, without planes: scores of its classes (`hexscope.models.classifier`).
+Target = Literal["classes", "overlapping", "instances", "peaks", "scores"]
+TARGETS: tuple[Target, ...] = ("classes", "overlapping", "instances", "peaks", "scores")
 
 T = TypeVar("T")
 
@@ -65,7 +68,8 @@ class Recipe:
     channels    inputs in the network's order; the first is the reference: the answer lies on its grid
     dims        2 or 3 spatial axes
     spacing_mm  pixels of this size, placed volumes turned so that their axes run (superior, posterior, left); or
-    frame       a 2-D image shrunk or grown to fit into this many pixels, aspect kept; neither: pixels as they are
+    frame       an image shrunk or grown to fit into this many pixels, aspect kept (of volumes in mm, where they say
+                their spacing); neither: pixels as they are
     multiple    the network takes sides that are multiples of this; images are padded with the value at their edge
     tile        larger images are seen in tiles of this many pixels, neighbours sharing ``overlap``
     target      what the network's answer is, see ``Target``
@@ -86,8 +90,8 @@ class Recipe:
         names = [c.name for c in self.channels]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"a recipe needs channels with names of their own; got {names}")
-        if self.dims not in (2, 3) or (self.frame is not None and self.dims != 2):
-            raise UsageError("a recipe has 2 or 3 axes, and a frame only with 2")
+        if self.dims not in (2, 3):
+            raise UsageError(f"a recipe has 2 or 3 axes; got {self.dims}")
         if self.spacing_mm is not None and self.frame is not None:
             raise UsageError("a recipe has a spacing_mm or a frame, not both")
         for what in ("multiple", "tile", "overlap", "spacing_mm", "frame"):

@@ -96,13 +96,21 @@ class Network:
         return Engine("openvino", self._openvino(sample.shape))
 
     def require_fit(self, planes: int, dims: int, outputs: int) -> None:
-        """FormatError unless the graph takes ``planes`` of ``dims`` axes and answers with ``outputs`` planes."""
-        for entries, wanted in ((self._session.get_inputs(), planes), (self._session.get_outputs(), outputs)):
+        """FormatError unless the graph takes ``planes`` of ``dims`` axes and answers with ``outputs`` planes.
+
+        dims  of the image; the answer has as many, or none where it is of the whole image
+        """
+        whole = len(self._session.get_outputs()[0].shape) == 2
+        asked = (
+            (self._session.get_inputs(), planes, dims),
+            (self._session.get_outputs(), outputs, 0 if whole else dims),
+        )
+        for entries, wanted, sides in asked:
             shapes = [entry.shape for entry in entries]
-            if len(shapes) != 1 or len(shapes[0]) != dims + 2 or shapes[0][1] not in (wanted, None, "planes"):
+            if len(shapes) != 1 or len(shapes[0]) != sides + 2 or shapes[0][1] not in (wanted, None, "planes"):
                 raise FormatError(
-                    f"{self._weights} has {shapes} where its card says (1, {wanted}, and {dims} sides): the card is of "
-                    "another network"
+                    f"{self._weights} has {shapes} where its card says (1, {wanted}, and {sides} sides): the card is "
+                    "of another network"
                 )
 
     # ---- engines ----------------------------------------------------------------------------------------

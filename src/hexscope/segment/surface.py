@@ -8,24 +8,20 @@ places; areas differ by the way of cutting a bent polygon into triangles, and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from hexscope.core.cells import codes_of, cuts_of
 from hexscope.core.geometry import Array
 from hexscope.segment.score import Part
 
 #: A distance of one pixel is within a tolerance of one pixel, however its last digits fall.
 _ROUNDING_MM = 1e-6
-
-Corner = tuple[int, ...]
-Point = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +87,7 @@ def surface(part: Part, axes_mm: Array) -> tuple[Array, Array]:
     boxes = ndimage.find_objects(part.view(np.uint8))
     if not boxes or boxes[0] is None:
         return np.zeros((0, axes_mm.shape[0])), np.zeros(0)
-    inner = np.pad(part[boxes[0]], 1).astype(np.uint8)
-    code = np.zeros([n - 1 for n in inner.shape], np.uint8)
-    for bit, corner in enumerate(_corners(part.ndim)):
-        cell = tuple(slice(c, n - 1 + c) for c, n in zip(corner, inner.shape, strict=True))
-        code |= inner[cell] << np.uint8(bit)
+    code = codes_of(part[boxes[0]])
     size = _sizes(part.ndim, tuple(axes_mm.ravel().tolist()))
     at = np.nonzero((code > 0) & (code < len(size) - 1))
     start = np.array([s.start for s in boxes[0]], dtype=np.float64)
@@ -119,19 +111,13 @@ def _weighted_percentile(values: Array, weight: Array, percent: float) -> float:
 # ---- the pieces: marching squares and cubes -----------------------------------------------------------------
 
 
-def _corners(dims: int) -> list[Corner]:
-    return list(product((0, 1), repeat=dims))
-
-
 @lru_cache(maxsize=64)
 def _sizes(dims: int, axes_mm: tuple[float, ...]) -> NDArray[np.float64]:
-    """Length or area of the piece in a cell, by the code of its corners (bit n: corner n belongs to the structure)."""
+    """Length or area of the piece in a cell, by the code of its corners (`core.cells`)."""
     axes = np.array(axes_mm).reshape(-1, dims)
-    corners = _corners(dims)
-    out = np.zeros(2 ** len(corners))
+    out = np.zeros(2 ** (2**dims))
     for code in range(1, len(out) - 1):
-        inside = {corner: bool(code >> bit & 1) for bit, corner in enumerate(corners)}
-        out[code] = sum(_size(np.array(line) @ axes.T) for line in _lines(inside, dims))
+        out[code] = sum(_size(np.array(line) @ axes.T) for line in cuts_of(code, dims))
     return out
 
 
@@ -142,45 +128,3 @@ def _size(line: Array) -> float:
     a, b = line - line.mean(axis=0), np.roll(line, -1, axis=0) - line.mean(axis=0)
     squared = (a**2).sum(axis=1) * (b**2).sum(axis=1) - (a * b).sum(axis=1) ** 2
     return float(np.sqrt(np.maximum(squared, 0)).sum() / 2)
-
-
-def _lines(inside: dict[Corner, bool], dims: int) -> list[list[Point]]:
-    """Where the surface cuts the cell: lines of two points in a square, closed polygons in a cube."""
-    if dims == 2:
-        return [list(ends) for ends in _cuts([(0, 0), (0, 1), (1, 1), (1, 0)], inside)]
-    neighbours: dict[Point, list[Point]] = {}
-    for face in _faces():
-        for a, b in _cuts(face, inside):
-            neighbours.setdefault(a, []).append(b)
-            neighbours.setdefault(b, []).append(a)
-    return list(_loops(neighbours))
-
-
-def _faces() -> Iterator[list[Corner]]:
-    """The six sides of a cube, corners in turn."""
-    for axis in range(3):
-        for side in (0, 1):
-            square = [(0, 0), (0, 1), (1, 1), (1, 0)]
-            yield [(*c[:axis], side, *c[axis:]) for c in square]
-
-
-def _cuts(square: list[Corner], inside: dict[Corner, bool]) -> Iterator[tuple[Point, Point]]:
-    """Where the outline cuts a square: between middles of its sides. Two corners across belong to two pieces."""
-    middles = [tuple((a + b) / 2 for a, b in zip(square[i], square[i - 1], strict=True)) for i in range(4)]
-    crossed = [middles[i] for i in range(4) if inside[square[i]] != inside[square[i - 1]]]
-    if len(crossed) == 2:
-        yield crossed[0], crossed[1]
-    elif crossed:
-        yield from ((middles[i], middles[(i + 1) % 4]) for i in range(4) if inside[square[i]])
-
-
-def _loops(neighbours: dict[Point, list[Point]]) -> Iterator[list[Point]]:
-    """The closed lines of a graph in which every point has two neighbours."""
-    left = set(neighbours)
-    while left:
-        loop = [min(left)]
-        left.discard(loop[0])
-        while onward := [p for p in neighbours[loop[-1]] if p in left]:
-            loop.append(onward[0])
-            left.discard(onward[0])
-        yield loop

@@ -19,6 +19,8 @@ _SMOOTH_PLANES = 8
 #: Chance of a sample to get noise, and of one to be blurred.
 _NOISE_CHANCE = 0.3
 _BLUR_CHANCE = 0.2
+#: A box that a patch cuts counts while this part of it is left.
+_IN_SIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def moved(
     each pixel is known, (batch, 1, *patch) in 0..1; all float32.
 
     image   (batch, c, *window)
-    labels  uint8: (batch, *window) class numbers, or (batch, planes, *window) of 254ths; `UNKNOWN`: not known
+    labels  uint8: (batch, *window) class numbers, (batch, planes, *window) of 254ths, or (batch, planes) of 254ths that
+            hold for the whole image; `UNKNOWN`: not known. Or float: boxes, see `moved_boxes`;
+            with them comes the size of the patch (batch, dims) in place of what is known
     shift   (batch, dims) pixels from the middle of the window to that of the patch
 
     Beyond the window nothing is known.
@@ -91,10 +95,33 @@ def moved(
     theta = torch.cat([theta[:, :, :dims].flip(1, 2), theta[:, :, dims:].flip(1)], 2)  # array order to x, y, z
     grid = F.affine_grid(theta.to(image.device), [len(image), 1, *patch], align_corners=False)
     out = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if labels.is_floating_point():
+        return out, moved_boxes(labels, linear, shift, size), size.expand(len(labels), dims)
     return out, *_targets(labels, grid, planes)
 
 
+def moved_boxes(boxes: Tensor, linear: Tensor, shift: Tensor, size: Tensor) -> Tensor:
+    """Boxes (batch, objects, 2 * dims + 1) in pixels of the patch, from pixels about the middle of the window.
+
+    A box is its least edges, its greatest edges and its class; class -1 is no box. Turned, it holds the ellipse that
+    filled it before: lesions and cells are rather round, and a box about turned corners would grow. One of which less
+    than `_IN_SIGHT` is left in the patch counts as none.
+    """
+    dims = len(size)
+    low, high, kind = boxes[..., :dims], boxes[..., dims:-1], boxes[..., -1:]
+    back = torch.linalg.inv(linear)
+    middle = ((low + high) / 2 - shift[:, None]) @ back.transpose(1, 2) + size / 2
+    half = (((high - low) / 2).square() @ back.square().transpose(1, 2)).sqrt()
+    low, high = middle - half, middle + half
+    seen = (torch.minimum(high, size) - low.clamp_min(0)).clamp_min(0).prod(-1, keepdim=True)
+    kept = seen >= _IN_SIGHT * (2 * half).prod(-1, keepdim=True)
+    return torch.cat([low.clamp_min(0), torch.minimum(high, size), torch.where(kept, kind, -1.0)], -1)
+
+
 def _targets(labels: Tensor, grid: Tensor, planes: int) -> tuple[Tensor, Tensor]:
+    if labels.ndim == 2:
+        known = (labels != UNKNOWN).float()
+        return labels.float() / 254 * known, known
     if labels.ndim == grid.ndim:
         known = (labels[:, :1] != UNKNOWN).float()
         out = _sampled(torch.cat([labels.float() / 254 * known, known], 1), grid, "bilinear")

@@ -13,7 +13,9 @@ import numpy as np
 from hexscope.core.image import Image, Mask
 from hexscope.errors import HexscopeError, InputError, UsageError
 from hexscope.io.case import WHOLE, Case, CaseTable, Refusal, Target
+from hexscope.io.case_boxes import OBJECT, open_objects
 from hexscope.io.cases import IGNORE, ROUNDED, open_images, open_instances, open_mask
+from hexscope.models.boxes import volumes
 from hexscope.train.splits import require_no_leak
 
 Progress = Callable[[int, int], object]
@@ -121,6 +123,9 @@ def look(case: Case, table: CaseTable, target: Target, kinds: Mapping[str, str])
     told = [f"{name} holds one value only" for name, image in images.items() if _is_flat(image)]
     voxels: dict[str, int] = {}
     values: dict[int, str] = {}
+    if target == "boxes":
+        sizes = volumes(open_objects(case, table, target, first).boxes)
+        voxels = {OBJECT: int(sizes.sum())}
     if target in ("mask", "instances"):
         for mask in _masks(case, table, target, images):
             told += [step for step in mask.steps if step.startswith(ROUNDED)]
@@ -250,8 +255,8 @@ def _words(labels: set[str | None]) -> str:
 
 def _classes(table: CaseTable, target: Target, facts: Mapping[str, CaseFacts]) -> Mapping[int, str]:
     """Names by value: the table's, else those that the files bear."""
-    if target == "instances":
-        return {1: "object"}
+    if target == "instances" or (target == "boxes" and not table.classes):
+        return {1: OBJECT}
     if target == "label":
         return dict(enumerate(table.label_names, start=1))
     if table.classes or target == "boxes":

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hexscope.core.quantity import Quantity
+from hexscope.models.detector import planes as answered
 from hexscope.models.recipe import Channel, Normalise, Recipe
 from hexscope.train.augment import Changes
 from hexscope.train.facts import ChannelFacts, Facts
@@ -21,6 +22,8 @@ from hexscope.train.pool import Cutter
 _TILE = {2: 512, 3: 96}
 #: Turned and grown patches look beyond their own borders by so much; by this where every turn is allowed.
 _MARGIN, _MARGIN_TURNED = 1.3, 1.5
+#: The logit of heat that a detector begins with: few places are the middle of an object.
+_COLD = -3.0
 #: Pictures are more or less sharp: the largest share of a 3-pixel mean.
 _BLUR = 0.6
 
@@ -49,9 +52,19 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
 
 def net_shape(plan: Plan, facts: Facts) -> NetShape:
     planes = sum(3 if c.quantity == Quantity.RGB.value else 1 for c in facts.channels)
+    if facts.target == "peaks":
+        return _peaks_shape(plan, facts, planes)
     extra = {"classes": 1, "overlapping": 0, "instances": 0}[facts.target]
     outputs = 1 + facts.dims if facts.target == "instances" else len(facts.classes) + extra
     return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], plan["head"])
+
+
+def _peaks_shape(plan: Plan, facts: Facts, planes: int) -> NetShape:
+    """At the stem's resolution; it begins with cold heat and boxes of the usual size."""
+    classes = len(facts.classes)
+    begin = (_COLD,) * classes + (0.0, 0.0) + tuple(math.log(side / 2) for side in plan["usual"]) * 2
+    sides = (plan["stem"], plan["strides"], plan["kernels"], plan["widths"])
+    return NetShape(planes, answered(classes, facts.dims), *sides, 0, begin)
 
 
 def recipe_of(plan: Plan, facts: Facts) -> Recipe:
@@ -65,7 +78,7 @@ def recipe_of(plan: Plan, facts: Facts) -> Recipe:
         for n, p, m in zip(largest, plan["patch"], multiple, strict=True)
     )
     return Recipe(
-        channels=tuple(_channel(c) for c in facts.channels),
+        channels=tuple(channel_of(c) for c in facts.channels),
         dims=facts.dims,
         multiple=multiple,
         tile=frame or tile,
@@ -80,7 +93,8 @@ def _up(value: float, multiple: int) -> int:
     return multiple * math.ceil(value / multiple)
 
 
-def _channel(facts: ChannelFacts) -> Channel:
+def channel_of(facts: ChannelFacts) -> Channel:
+    """An input as a recipe has it."""
     quantity = Quantity.named(facts.quantity)
     if quantity is Quantity.ARBITRARY:
         how = Normalise()

@@ -7,7 +7,7 @@ runs in any engine and can be quantised. Weights are stored as fp16 and widened 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from hexscope.train.nets import Grow, Layer, UNet
 
 Floats = NDArray[np.float32]
 
-_OPSET = 17
-_IR_VERSION = 8
+OPSET = 17
+IR_VERSION = 8
 
 
 def save_onnx(net: UNet, path: Path) -> None:
@@ -38,7 +38,7 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
     """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
     from onnx import TensorProto, helper
 
-    writer = _Writer(stored)
+    writer = Writer(stored)
     shape = net.shape
     parts: Any = net  # a list of modules tells nobody what is in it
     seen: list[str] = []
@@ -52,25 +52,35 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
         y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
         for layer in parts.up[level]:
             y = writer.layer(y, layer)
-    y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
-    y = writer.node("Relu", [y])
-    writer.convolution(writer.node("Add", [y, writer.layer(y, net.place)]), net.answer, "logits")
+    if shape.head:
+        y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
+        y = writer.node("Relu", [y])
+        y = writer.node("Add", [y, writer.layer(y, net.place)])
+    writer.convolution(y, net.answer, "logits")
     sides = [f"side{i}" for i in range(shape.dims)]
+    answered = sides if shape.head else [f"{side}_of_answer" for side in sides]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, shape.planes, *sides])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *sides])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, shape.outputs, *answered])
     graph = helper.make_graph(writer.nodes, "hexscope", [image], [logits], writer.weights)
     return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="hexscope"
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hexscope"
     )
 
 
-class _Writer:
+class Writer:
     """Collects nodes and weights; each method gives the name of what it added."""
 
     def __init__(self, stored: type[np.floating[Any]]) -> None:
         self.stored = stored
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
+        self.known: dict[int, str] = {}
+
+    def once(self, key: object, write: Callable[[], str]) -> str:
+        """What ``write`` gives, written at the first call for this very object."""
+        if id(key) not in self.known:
+            self.known[id(key)] = write()
+        return self.known[id(key)]
 
     def node(self, kind: str, inputs: Sequence[str], name: str = "", **settings: Any) -> str:
         from onnx import helper
@@ -88,6 +98,27 @@ class _Writer:
         if self.stored is np.float32:
             return name
         return self.node("Cast", [name], to=TensorProto.FLOAT)
+
+    def exact(self, array: NDArray[Any]) -> str:
+        """An array as it is: single precision where it is not of whole numbers."""
+        from onnx import numpy_helper
+
+        name = f"w{len(self.weights)}"
+        kept = array if np.issubdtype(array.dtype, np.integer) else array.astype(np.float32)
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(kept), name))
+        return name
+
+    def number(self, value: float) -> str:
+        return self.exact(np.array(value, np.float32))
+
+    def linear(self, x: str, weight: Floats, bias: Floats) -> str:
+        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``, both in single precision."""
+        return self.node("Gemm", [x, self.exact(weight), self.exact(bias)])
+
+    def part(self, x: str, axis: int, start: int, stop: int) -> str:
+        """From ``start`` to before ``stop`` along an axis."""
+        at = [self.exact(np.array([v], np.int64)) for v in (start, stop, axis)]
+        return self.node("Slice", [x, *at])
 
     def stem(self, layer: Layer, factor: Sequence[int], planes: int) -> str:
         """Space-to-depth and the convolution after it, as one: kernel and stride ``factor`` times as large."""

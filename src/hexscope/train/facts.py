@@ -17,6 +17,7 @@ from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
 from hexscope.errors import InputError
 from hexscope.io.case import WHOLE, Case, CaseTable
+from hexscope.io.case_boxes import Objects, open_objects
 from hexscope.io.cases import IGNORE, open_images, open_instances, open_mask
 from hexscope.models.prepare import Turn
 from hexscope.models.recipe import Target
@@ -128,7 +129,8 @@ def measure(checked: Checked, train: Sequence[Case]) -> Facts:
     known = len(spacings) == len(looked)
     spacing = np.array(spacings) if known else None
     classes = tuple(table.classes.values())
-    structures = {name: _structure(name, looked) for name in classes}
+    whole = checked.target == "label"
+    structures = {name: _whole(name, train, shapes) if whole else _structure(name, looked) for name in classes}
     if not any(s.presence for s in structures.values()):
         raise InputError(f"no case of {table.source} to train on holds {' or '.join(classes)}: nothing can be learnt")
     return Facts(
@@ -178,6 +180,12 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
     first = next(iter(images.values()))
     turn = Turn.of(first.grid)
     sizes = np.zeros(0)
+    if checked.target == "boxes":
+        objects = open_objects(case, table, "boxes", first)
+        parts = {name: covered(first.grid, objects, name) for name in table.classes.values()}
+        return _Seen(turn.grid(first.grid), images, parts, turn.grid(first.grid), np.zeros(0), False)
+    if checked.target == "label":
+        return _Seen(turn.grid(first.grid), images, {}, turn.grid(first.grid), sizes, False)
     if checked.target == "instances":
         mask = open_instances(case, on=first)
         sizes = np.bincount(mask.array.ravel())[1:].astype(float)
@@ -192,7 +200,21 @@ def _look(case: Case, table: CaseTable, checked: Checked) -> _Seen:
     return _Seen(turn.grid(first.grid), images, parts, turned.grid(mask.grid), sizes, overlapping)
 
 
+def covered(grid: Grid, objects: Objects, name: str) -> NDArray[np.bool_]:
+    """Pixels of ``grid`` whose middle lies in a box of that name."""
+    out = np.zeros(grid.shape, bool)
+    for box, own in zip(objects.boxes, objects.names, strict=True):
+        if own == name:
+            ends = np.round(box).astype(int)
+            out[tuple(slice(a, max(b, a + 1)) for a, b in zip(ends[: grid.ndim], ends[grid.ndim :], strict=True))] = (
+                True
+            )
+    return out
+
+
 def _target(checked: Checked, looked: Sequence[_Seen]) -> Target:
+    if checked.target == "label":
+        return "scores"
     if checked.target == "instances":
         return "instances"
     return "overlapping" if any(seen.overlapping for seen in looked) else "classes"
@@ -204,7 +226,11 @@ def _channel(name: str, looked: Sequence[_Seen]) -> ChannelFacts:
     planes = 3 if first.quantity is Quantity.RGB else 1
     samples = np.concatenate([_sample(image, planes) for image in images])
     low, high = (float(v) for v in np.percentile(samples, [0.5, 99.5]))
-    inside = [_inside(seen, name) for seen in looked if name in seen.images] if _has_scale(first.quantity) else []
+    inside = (
+        [_inside(seen, name) for seen in looked if name in seen.images and seen.parts]
+        if _has_scale(first.quantity)
+        else []
+    )
     held = np.concatenate(inside) if inside else np.zeros(0)
     if len(held):
         a, b = (float(v) for v in np.percentile(held, [0.5, 99.5]))
@@ -252,6 +278,12 @@ def _structure(name: str, looked: Sequence[_Seen]) -> Structure:
         extent=_tuple(np.median([[s.stop - s.start for s in box] for box in boxes], axis=0)),
         presence=len(held) / len(looked),
     )
+
+
+def _whole(name: str, cases: Sequence[Case], shapes: NDArray[np.float64]) -> Structure:
+    """A class of whole images: as large as they are."""
+    sides = np.median(shapes, axis=0)
+    return Structure(1.0, float(sides.min()), _tuple(sides), sum(name in c.marks for c in cases) / len(cases))
 
 
 def _thickness(part: NDArray[np.bool_], grid: Grid) -> float:

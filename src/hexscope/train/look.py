@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hexscope.train.augment import UNKNOWN, one_hot
 from hexscope.train.loop import Course, channels_last
-from hexscope.train.nets import UNet
 from hexscope.train.pool import Example
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class Looker:
             values += (2 * both / all_)[all_ > 0].tolist()
         return {"dice": round(float(np.mean(values)), 4) if values else 0.0}
 
-    def temperature(self, net: UNet) -> float:
+    def temperature(self, net: nn.Module) -> float:
         """What the logits are best divided by: least cross-entropy (doi:10.48550/arXiv.1706.04599)."""
         pairs = list(self._answers(net))
         if not pairs:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from hexscope.train import checkpoint
 from hexscope.train.augment import Changes, matrices, moved, recoloured, turned_back
 from hexscope.train.losses import LOSSES
-from hexscope.train.nets import NetShape, UNet
-from hexscope.train.pool import Cutter, Example
+from hexscope.train.pool import Example
 from hexscope.train.together import averaging, rank, shared, size
 
 Progress = Callable[[int, int, Mapping[str, float]], object]
@@ -42,6 +41,28 @@ _TOLERATED = 1.3
 _SETTLED_S = 30.0
 
 
+class Shape(Protocol):
+    """What a network is built from, and builds it."""
+
+    @property
+    def dims(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def multiple(self) -> tuple[int, ...]: ...
+    def build(self) -> nn.Module: ...
+
+
+class Cutting(Protocol):
+    """Cuts the windows of a batch: see `hexscope.train.pool.Cutter`."""
+
+    @property
+    def patch(self) -> tuple[int, ...]: ...
+    def batch(
+        self, examples: Sequence[Example], chance: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]: ...
+
+
 @dataclass(frozen=True)
 class Course:
     """Everything that decides the weights, besides the cases.
@@ -50,10 +71,10 @@ class Course:
     budget_s  what it may take; the iterations were chosen by it
     """
 
-    shape: NetShape
+    shape: Shape
     target: str
     changes: Changes
-    cutter: Cutter
+    cutter: Cutting
     spacing: tuple[float, ...]
     batch: int
     iterations: int
@@ -74,7 +95,7 @@ class Run:
     spent_s  CPU seconds (seconds, with a graphics processor) of iterations and looks
     """
 
-    net: UNet
+    net: nn.Module
     optimiser: torch.optim.Optimizer
     total: int
     iteration: int = 0
@@ -137,7 +158,7 @@ def _hold_to_budget(run: Run, course: Course) -> None:
 def begin(course: Course) -> Run:
     """A fresh network and its optimiser."""
     torch.manual_seed(course.seed)
-    net = UNet(course.shape).to(course.device)
+    net = course.shape.build().to(course.device)
     net.to(memory_format=channels_last(course.shape.dims))  # type: ignore[call-overload]
     matrices_ = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]  # scales and shifts are not drawn to 0

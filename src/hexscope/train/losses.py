@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hexscope.train.peaks import peaks_loss
+
 #: Keeps the Dice of a class that a batch lacks at 1 when the network finds nothing of it either, in pixels.
 _SMOOTH = 1.0
 #: Weight of the directions of objects.
@@ -73,4 +75,21 @@ def _spread(labelled: Tensor, logits: Tensor) -> Tensor:
     return labelled.view(*labelled.shape, *[1] * (logits.ndim - 2))
 
 
-LOSSES = {"classes": classes_loss, "overlapping": overlapping_loss, "instances": instances_loss}
+def whole_loss(logits: Tensor, target: Tensor, known: Tensor, labelled: Tensor | None = None) -> Tensor:
+    """For one class of a whole image: (batch, classes) both; target sums to 1."""
+    return -(target * logits.log_softmax(1) * known).sum() / len(target)
+
+
+def marks_loss(logits: Tensor, target: Tensor, known: Tensor, labelled: Tensor | None = None) -> Tensor:
+    """For marks of a whole image, each of which holds or not: (batch, classes) both."""
+    return F.binary_cross_entropy_with_logits(logits, target, weight=known, reduction="sum") / len(target)
+
+
+LOSSES = {
+    "classes": classes_loss,
+    "overlapping": overlapping_loss,
+    "instances": instances_loss,
+    "peaks": peaks_loss,
+    "whole": whole_loss,
+    "marks": marks_loss,
+}

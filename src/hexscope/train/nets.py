@@ -26,7 +26,8 @@ class NetShape:
     strides   by level below the first: how much it shrinks each axis
     kernels   by level, the first included: side of its convolutions on each axis
     widths    by level: channels
-    head      channels at full resolution
+    head      channels at full resolution; 0: the answer stays at the resolution of the stem
+    bias      what each plane of the answer begins with; empty: by chance, as usual
     """
 
     planes: int
@@ -36,6 +37,10 @@ class NetShape:
     kernels: tuple[Sizes, ...]
     widths: Sizes
     head: int
+    bias: tuple[float, ...] = ()
+
+    def build(self) -> UNet:
+        return UNet(self)
 
     def __post_init__(self) -> None:
         assert len(self.kernels) == len(self.widths) == len(self.strides) + 1
@@ -93,16 +98,24 @@ class UNet(nn.Module):
             self.down.append(_two(widths[level - 1], widths[level], kernels[level], stride))
             self.grow.append(Grow(widths[level], widths[level - 1], stride))
             self.up.append(_two(widths[level - 1], widths[level - 1], kernels[level - 1], 1))
-        self.fine = Grow(widths[0], shape.head, shape.stem)
         fine = tuple(3 for _ in shape.stem)
         conv = getattr(nn, f"Conv{shape.dims}d")
-        self.look = conv(shape.planes, shape.head, fine, padding=1)
-        self.place = Layer(shape.head, shape.head, fine)
-        self.answer = conv(shape.head, shape.outputs, 1)
+        if shape.head:
+            self.fine = Grow(widths[0], shape.head, shape.stem)
+            self.look = conv(shape.planes, shape.head, fine, padding=1)
+            self.place = Layer(shape.head, shape.head, fine)
+            self.answer = conv(shape.head, shape.outputs, 1)
+        else:
+            self.answer = conv(widths[0], shape.outputs, fine, padding=1)
+        if shape.bias:
+            self.answer.bias.data.copy_(torch.tensor(shape.bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu_(self.fine(self.body(x)) + self.look(x))
-        return self.answer(y + self.place(y))  # type: ignore[no-any-return]
+        y = self.body(x)
+        if self.shape.head:
+            y = torch.relu_(self.fine(y) + self.look(x))
+            y = y + self.place(y)
+        return self.answer(y)  # type: ignore[no-any-return]
 
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""

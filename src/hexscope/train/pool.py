@@ -30,14 +30,15 @@ class Example:
     """One case as the network sees it.
 
     image     (planes, *spatial) float16
-    labels    uint8: class numbers (*spatial) with `UNKNOWN`, or 254ths for each plane (planes, *spatial)
+    labels    uint8: class numbers (*spatial) with `UNKNOWN`, or 254ths for each plane (planes, *spatial); of objects
+              float32: (objects, 2 * dims + 1), least and greatest edges in pixels of ``image``, and the class from 0
     aims      pixels of each structure that is there, for patches centred on it
     labelled  (outputs,) which planes of the answer were outlined at all; None: every one
     """
 
     name: str
     image: NDArray[np.float16]
-    labels: NDArray[np.uint8]
+    labels: NDArray[Any]
     aims: tuple[NDArray[np.intp], ...]
     labelled: NDArray[np.bool_] | None = None
 
@@ -153,22 +154,31 @@ class Cutter:
 
     def _cut(
         self, example: Example, chance: torch.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float64]]:
         sides = np.array(example.image.shape[1:])
-        middle = self._middle(example, sides, chance)
-        corner = np.round(middle - np.array(self.window) / 2).astype(int)
-        shift = middle - (corner + np.array(self.window) / 2)
+        corner, shift = self._place(example, sides, chance)
         wanted = [np.arange(c, c + w) for c, w in zip(corner, self.window, strict=True)]
-        inside = [np.clip(index, 0, n - 1) for index, n in zip(wanted, sides, strict=True)]
-        window: tuple[Any, ...] = np.ix_(*inside)
+        window: tuple[Any, ...] = np.ix_(*(np.clip(index, 0, n - 1) for index, n in zip(wanted, sides, strict=True)))
         image = example.image[(slice(None), *window)].astype(np.float32)
+        return image, self._labels(example, wanted, window), shift
+
+    def _labels(self, example: Example, wanted: Sequence[NDArray[Any]], window: tuple[Any, ...]) -> NDArray[Any]:
+        sides = example.image.shape[1:]
         lead: tuple[Any, ...] = (slice(None),) * (example.labels.ndim - len(sides))
         labels = np.array(example.labels[(*lead, *window)])
         for axis, (index, n) in enumerate(zip(wanted, sides, strict=True)):
             beyond = (index < 0) | (index >= n)
             if beyond.any():
                 labels[(*lead, *(slice(None),) * axis, beyond)] = UNKNOWN
-        return image, labels, shift
+        return labels
+
+    def _place(
+        self, example: Example, sides: NDArray[Any], chance: torch.Generator
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The window's corner, and how far the patch's middle lies from that of the window."""
+        middle = self._middle(example, sides, chance)
+        corner = np.round(middle - np.array(self.window) / 2).astype(int)
+        return corner, middle - (corner + np.array(self.window) / 2)
 
     def _middle(self, example: Example, sides: NDArray[Any], chance: torch.Generator) -> NDArray[np.float64]:
         """Where a patch's middle lies, in pixels from the example's corner."""
@@ -179,3 +189,17 @@ class Cutter:
             return np.asarray(part[int(draw[2] * len(part))] + 0.5 + (draw[3:] - 0.5) * patch / 4)
         room = np.maximum((sides - patch) / 2, 0.08 * patch)
         return np.asarray(sides / 2 + (2 * draw[3:] - 1) * room)
+
+
+@dataclass(frozen=True)
+class BoxCutter(Cutter):
+    """Cuts windows whose labels are boxes, in pixels from the window's middle; rows of class -1 fill up to ``most``."""
+
+    most: int = 1
+
+    def _labels(self, example: Example, wanted: Sequence[NDArray[Any]], window: tuple[Any, ...]) -> NDArray[Any]:
+        middle = np.array([index[0] + len(index) / 2 for index in wanted])
+        out = np.full((self.most, example.labels.shape[1]), -1.0, np.float32)
+        out[: len(example.labels)] = example.labels
+        out[:, :-1] -= np.tile(middle, 2)
+        return out

@@ -1,0 +1,105 @@
+"""Scores of cases that a classifier never saw: what calibrates it, and what sets of classes are promised from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.errors import FormatError
+from hexscope.trust.calibration import Calibrator
+from hexscope.trust.conformal import LabelSets, label_sets
+
+#: Where a model folder keeps it.
+CALIBRATION = "calibration.json"
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutClasses:
+    """Numbers only: no name of a case, no pixel.
+
+    probabilities  (n, classes) as they are told, each case scored by models that never saw its patient
+    asked          (n, classes) which hold
+    groups         (n,) the patient of each, as a number
+    calibrator     from the members' joint probabilities to those that are told
+    """
+
+    probabilities: Floats
+    asked: Bools
+    groups: NDArray[np.int64]
+    exclusive: bool
+    calibrator: Calibrator = field(default_factory=Calibrator)
+
+    def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, bool, list[str]]:
+        """Which classes cannot be excluded (classes,), whether that leaves the case undecided, and what to beware of.
+
+        Split conformal, each class by itself (`hexscope.trust.conformal.label_sets`). Where classes do not exclude
+        each other, each is a question of its own: a class is in the set unless "it holds" is excluded, and the case is
+        undecided where for some class neither answer is.
+        """
+        if self.exclusive:
+            sets = self._sets(self.probabilities, self.asked.argmax(axis=1), coverage)
+            kept = sets.of(probabilities[None])[0]
+            return kept, int(kept.sum()) != 1, list(sets.reasons)
+        kept = np.zeros(len(probabilities), bool)
+        undecided, reasons = False, []
+        for k, p in enumerate(probabilities):
+            mine = self.probabilities[:, k]
+            sets = self._sets(np.stack([1 - mine, mine], axis=1), self.asked[:, k].astype(int), coverage)
+            no, kept[k] = sets.of(np.array([[1 - p, p]]))[0]
+            undecided |= bool(no == kept[k])
+            reasons += list(sets.reasons)
+        return kept, undecided, reasons
+
+    def _sets(self, probabilities: Floats, truth: NDArray[np.intp], coverage: float) -> LabelSets:
+        return label_sets(probabilities, truth, self.groups.tolist(), coverage)
+
+    def as_data(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        return {
+            "kind": "classes",
+            "exclusive": self.exclusive,
+            "group": self.groups.tolist(),
+            "asked": self.asked.astype(int).tolist(),
+            "probabilities": np.round(self.probabilities, 6).tolist(),
+            "calibration": self.calibrator.as_data(),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> HeldOutClasses:
+        """From what ``as_data`` gave. FormatError where it is broken."""
+        try:
+            held = cls(
+                np.asarray(data["probabilities"], np.float64),
+                np.asarray(data["asked"]).astype(bool),
+                np.asarray(data["group"], np.int64),
+                bool(data["exclusive"]),
+                Calibrator.from_data(data["calibration"]),
+            )
+        except KeyError as error:
+            raise FormatError(f"the held-out scores lack the field {error}") from error
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"the held-out scores are broken: {error}") from error
+        if held.probabilities.shape != held.asked.shape or len(held.groups) != len(held.asked):
+            raise FormatError("the held-out scores are broken: probabilities, truth and patients are not of one length")
+        return held
+
+    @classmethod
+    def read(cls, folder: Path) -> HeldOutClasses | None:
+        """Those of a model folder; None where it keeps none."""
+        path = folder / CALIBRATION
+        if not path.is_file():
+            return None
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{path} cannot be read: {error}") from error
+        return cls.from_data(data)

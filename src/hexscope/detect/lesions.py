@@ -1,0 +1,193 @@
+"""A trained detector on an image: region, candidates, features and classifier, merging; nothing of it needs torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hexscope.core.geometry import Grid
+from hexscope.core.image import Image, Mask
+from hexscope.core.results import Finding, Findings
+from hexscope.errors import FormatError, NoModelError, RefusedError
+from hexscope.models.boxes import given, middles, world_box
+from hexscope.models.contract import Inputs
+from hexscope.models.detector import Detector
+from hexscope.models.peaks import maps, peaks
+from hexscope.models.prepare import prepare
+from hexscope.models.shelf import Model
+from hexscope.trust.promise import HeldOut, promise
+
+Floats = NDArray[np.floating[Any]]
+
+#: Held-out scores beside the card, from which a promise is made.
+CALIBRATION = "calibration.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Candidates of one image, best first, down to the least.
+
+    boxes   (n, 2 * dims) least and greatest edges in pixels of the (first) image
+    kinds   (n,) number of the likeliest class
+    scores  (n,) 0..1
+    shares  (n, classes) what speaks for each class
+    fit     (n,) the IoU that the box is expected to have
+    """
+
+    boxes: Floats
+    kinds: NDArray[np.intp]
+    scores: Floats
+    shares: Floats
+    fit: Floats
+    engine: str
+    warnings: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+
+def look(model: Model, images: Inputs) -> Found:
+    """Every candidate of one case: ``images`` by input name, or the image of the only input.
+
+    Raises NoModelError for a model of another task, and what `hexscope.models.prepare.prepare` raises.
+    """
+    card = model.card
+    if card.task != "detect" or card.recipe is None or card.detector is None:
+        raise NoModelError(f"model {card.name} is made to {card.task}, not to detect")
+    prepared = prepare(images, card.recipe)
+    planes, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
+    held = peaks(planes, prepared.grid.shape, same=card.detector.same)
+    order = np.argsort(-held.scores, kind="stable")
+    warnings = [s.removeprefix("warning: ") for s in prepared.steps if s.startswith("warning: ")]
+    told = [s for s in prepared.steps if not s.startswith("warning: ")]
+    heat = held.heat[order]
+    return Found(
+        boxes=given(held.boxes[order].astype(np.float64), prepared),
+        kinds=heat.argmax(axis=1) if len(heat) else np.zeros(0, np.intp),
+        scores=held.scores[order],
+        shares=heat,
+        fit=held.fit[order],
+        engine=engine,
+        warnings=tuple(warnings),
+        steps=(*told, f"detect: model {card.name} ({engine})"),
+    )
+
+
+# ---- findings -----------------------------------------------------------------------------------------------
+
+
+def find(
+    model: Model,
+    images: Inputs,
+    *,
+    sensitivity: float | None = None,
+    confidence: float | None = None,
+    score: float | None = None,
+    within: Mask | None = None,
+) -> Findings:
+    """Candidates of a trained detector on one case, best first, with what is promised of them.
+
+    sensitivity  share of the lesions to be found: sets the score from which candidates count, by what held-out patients
+                 taught; with ``confidence`` in the form that holds for that very set. RefusedError where they are too
+                 few or the share is out of reach
+    score        the score itself; neither: the one that the card names
+    within       only candidates whose middle lies in this mask
+
+    Not a diagnosis. ``mask`` holds the ellipse in each box.
+    """
+    found = look(model, images)
+    detector = model.card.detector
+    assert detector is not None
+    first = images if isinstance(images, Image) else images[model.card.inputs[0].name]
+    said: Mapping[str, Any] | None = None
+    least = detector.score if score is None else score
+    if sensitivity is not None:
+        given_word = promise(held_out(model), sensitivity, confidence)
+        least, said = given_word.require(), given_word.as_json()
+    keep = found.scores >= least
+    if within is not None:
+        keep &= _within(found.boxes, first, within)
+    at = np.flatnonzero(keep)
+    items = tuple(_finding(model, first, found, int(i), n) for n, i in enumerate(at, start=1))
+    step = f"{found.steps[-1]}; score of at least {least:.3g}"
+    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in found.warnings))
+    return Findings(
+        items=items,
+        method=f"model {model.card.name}: {stages(detector)}; score of at least {least:.3g}",
+        mask=_ellipses(found.boxes[at], first.grid),
+        promise=said,
+        warnings=(*found.warnings, *(() if items else ("no candidate was found",))),
+        steps=steps,
+    )
+
+
+def stages(detector: Detector) -> str:
+    """The four stages in words."""
+    judge = "gradient-boosted trees on features" if detector.judged else "the network's own score"
+    return f"region {detector.region}, candidates of {detector.candidates}, {judge}, merged at IoU {detector.same:g}"
+
+
+def held_out(model: Model) -> HeldOut:
+    """What held-out patients taught of this model. RefusedError where nothing is kept of them."""
+    path = model.folder / CALIBRATION
+    try:
+        return HeldOut.from_data(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RefusedError(
+            f"model {model.card.name} keeps no figures of held-out patients ({CALIBRATION}): nothing can be promised. "
+            "Leave --sensitivity out"
+        ) from error
+    except ValueError as error:
+        raise FormatError(f"{path} is not JSON: {error}") from error
+
+
+def _within(boxes: Floats, image: Image, mask: Mask) -> NDArray[np.bool_]:
+    from hexscope.core.resample import resample
+
+    where = (mask if mask.grid.same_as(image.grid) else resample(mask, image.grid)).any
+    index = np.clip(np.floor(middles(boxes)).astype(int), 0, np.array(image.grid.shape) - 1)
+    return np.asarray(where[tuple(index.T)])
+
+
+def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Finding:
+    box, grid = found.boxes[i], image.grid
+    dims = grid.ndim
+    middle = middles(box[None])[0]
+    placed = grid.affine is not None and dims == 3
+    measures: dict[str, float | None] = {}
+    if len(model.card.classes) > 1:
+        total = max(float(found.shares[i].sum()), 1e-9)
+        measures |= {f"share/{n}": float(v) / total for n, v in zip(model.card.classes, found.shares[i], strict=True)}
+    measures["expected_iou"] = float(found.fit[i])
+    sides = box[dims:] - box[:dims]
+    if grid.spacing_mm is not None:
+        measures["longest_side_mm"] = float((sides * np.array(grid.spacing_mm)).max())
+    return Finding(
+        score=float(found.scores[i]),
+        kind=model.card.classes[int(found.kinds[i])],
+        center_lps_mm=tuple(grid.to_world(middle - 0.5).tolist()) if placed else None,
+        center_px=None if placed else tuple(float(v) for v in middle),
+        box_lps_mm=world_box(box, grid) if placed else None,
+        box_px=None if placed else tuple(round(float(v), 2) for v in box),
+        measures=measures,
+        series=str(image.facts.get("SeriesInstanceUID", image.name)),
+        label=label,
+    )
+
+
+def _ellipses(boxes: Floats, grid: Grid) -> Mask:
+    """The ellipse that fills each box, the best on top: labels 1, 2, … in the order of ``boxes``."""
+    out = np.zeros(grid.shape, np.uint16)
+    dims = grid.ndim
+    for label in range(len(boxes), 0, -1):
+        low, high = boxes[label - 1, :dims], boxes[label - 1, dims:]
+        start = np.maximum(np.floor(low).astype(int), 0)
+        stop = np.minimum(np.ceil(high).astype(int), grid.shape)
+        axes: Any = np.ogrid[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+        ends = zip(axes, low, high, strict=True)
+        far = sum(((x + 0.5 - (a + b) / 2) / max((b - a) / 2, 0.5)) ** 2 for x, a, b in ends)
+        out[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))][far <= 1.0] = label
+    return Mask.from_array(out, grid, {n: f"candidate {n}" for n in range(1, len(boxes) + 1)})
