@@ -96,4 +96,4 @@ def _meeting(ends: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]
     if not found:
         return np.zeros(len(ends), np.intp)
     near = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
-    return numbers[tuple(near)].ravel()[index].astype(np.intp)
+    return np.asarray(numbers[tuple(near)].ravel()[index], dtype=np.intp)
