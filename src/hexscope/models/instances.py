@@ -18,8 +18,8 @@ SPAN = 0.4
 _NEAR_PX = 2.0
 #: Pixels of a step, and how many are taken: objects of up to about 150 pixels across come together.
 _STEP_PX, _STEPS = 1.0, 80
-#: Pixels by which meeting places are blurred, and the pixels that must meet within that.
-_BLUR_PX, _LEAST_MET = 1.0, 0.4
+#: Pixels by which meeting places are blurred, and how many ends a pixel a meeting place then has at least.
+_BLUR_PX, _LEAST_MET = 1.5, 2.0
 #: Objects of fewer pixels are noise.
 LEAST_PIXELS = 8
 
