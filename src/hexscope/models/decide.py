@@ -119,8 +119,8 @@ def _objects(planes: Floats) -> NDArray[np.uint16]:
     if len(planes) == planes.ndim:
         return instances_of(planes)
     out = np.zeros(planes.shape[1:], np.uint16)
-    for z in range(out.shape[0]):
-        found = instances_of(np.ascontiguousarray(planes[:, z]))
+    for z, slice_ in enumerate(np.moveaxis(planes, 1, 0)):
+        found = instances_of(np.ascontiguousarray(slice_))
         out[z] = np.where(found > 0, found + out.max(), 0)
     return out
 

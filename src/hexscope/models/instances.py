@@ -18,8 +18,10 @@ SPAN = 0.4
 _NEAR_PX = 2.0
 #: Pixels of a step, and how many are taken: objects of up to about 150 pixels across come together.
 _STEP_PX, _STEPS = 1.0, 80
-#: Pixels by which meeting places are blurred, and the pixels that must meet within that.
-_BLUR_PX, _LEAST_MET = 1.0, 0.4
+#: Pixels by which meeting places are blurred, and how many ends a pixel a meeting place then has at least.
+_BLUR_PX, _LEAST_MET = 1.5, 2.0
+#: Pixels from a meeting place at which one no longer belongs to it.
+_FAR_PX = 10.0
 #: Objects of fewer pixels are noise.
 LEAST_PIXELS = 8
 
@@ -63,7 +65,7 @@ def instances_of(planes: Floats, *, least: int = LEAST_PIXELS) -> NDArray[np.uin
     places = np.argwhere(inside)
     if not len(places):
         return out
-    names = _meeting(_walked(places, (planes[1:] - 0.5) / SPAN), inside.shape)
+    names = _meeting(_walked(places, (planes[1:] - 0.5) / SPAN), inside)
     sizes = np.bincount(names)
     sizes[0] = 0
     keep = np.flatnonzero(sizes >= least)
@@ -86,14 +88,20 @@ def _walked(places: NDArray[np.intp], direction: Floats) -> NDArray[np.intp]:
     return nearest
 
 
-def _meeting(ends: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """For each pixel the number of the place where many end, from 1; of those that end alone, the nearest such."""
+def _meeting(ends: NDArray[np.intp], inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """For each pixel of ``inside`` the number of the place where many end, from 1.
+
+    Those that end far from any such place are one with what they touch.
+    """
     from scipy import ndimage
 
-    index = np.ravel_multi_index(tuple(ends.T), shape)
-    crowd = np.bincount(index, minlength=int(np.prod(shape))).reshape(shape).astype(np.float32)
-    numbers, found = ndimage.label(ndimage.gaussian_filter(crowd, _BLUR_PX) > _LEAST_MET, np.ones((3,) * len(shape)))
+    index = np.ravel_multi_index(tuple(ends.T), inside.shape)
+    crowd = np.bincount(index, minlength=inside.size).reshape(inside.shape).astype(np.float32)
+    around = np.ones((3,) * inside.ndim)
+    numbers, found = ndimage.label(ndimage.gaussian_filter(crowd, _BLUR_PX) > _LEAST_MET, around)
+    pieces, _ = ndimage.label(inside)
     if not found:
-        return np.zeros(len(ends), np.intp)
-    near = ndimage.distance_transform_edt(numbers == 0, return_distances=False, return_indices=True)
-    return numbers[tuple(near)].ravel()[index].astype(np.intp)
+        return np.asarray(pieces[inside], dtype=np.intp)
+    far, near = ndimage.distance_transform_edt(numbers == 0, return_indices=True)
+    nearest = numbers[tuple(near)].ravel()[index]
+    return np.asarray(np.where(far.ravel()[index] <= _FAR_PX, nearest, found + pieces[inside]), dtype=np.intp)
