@@ -6,7 +6,7 @@ at half height (`core.cells`): its volume and area are sums over the codes of it
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import fft
@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 
 from hexscope.core.cells import codes_of, corners_of, cuts_of
 from hexscope.errors import GeometryError, UncalibratedError
-from hexscope.radiomics.region import Floats, Part, Region
+from hexscope.radiomics.region import Floats, Ints, Part, Region
 
 Values = dict[str, float]
 
@@ -73,22 +73,34 @@ def _over(above: float, below: float) -> float:
 
 
 @cache
-def _triangles() -> tuple[Floats, Floats, Floats]:
-    """Of every code of a cell: triangles (256, n, 2, 3) by two of their sides, padded with nothing; the volume under
-    them seen from the cell's first corner (256,); twice their vector area (256, 3). Outward is positive."""
+def _pieces() -> tuple[Ints, Floats, Floats, Floats]:
+    """Triangles of all codes of a cell: the code of each (n,) and two of its sides (n, 2, 3). Of every code: the volume
+    under its triangles seen from the cell's first corner (256,), and twice their vector area (256, 3), outward."""
     corners = np.array(corners_of(3))
     found = [_cut(code, corners) for code in range(256)]
-    most = max(len(sides) for sides, _, _ in found)
-    padded = np.zeros((256, most, 2, 3))
-    for code, (sides, _, _) in enumerate(found):
-        padded[code, : len(sides)] = sides
-    return padded, np.array([v for _, v, _ in found]), np.array([a for _, _, a in found])
+    codes = np.repeat(np.arange(256), [len(sides) for sides, _, _ in found])
+    return (
+        codes,
+        np.concatenate([s for s, _, _ in found]),
+        np.array([v for _, v, _ in found]),
+        np.array([a for *_, a in found]),
+    )
+
+
+@lru_cache(maxsize=64)
+def _areas(step: tuple[float, ...]) -> Floats:
+    """Area of the surface in a cell of these sides, by its code, (256,)."""
+    codes, sides, _, _ = _pieces()
+    scaled = sides * np.array(step)
+    area = np.linalg.norm(np.cross(scaled[:, 0], scaled[:, 1]), axis=1) / 2.0
+    return np.bincount(codes, area, minlength=256).astype(np.float64, copy=False)
 
 
 def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
-    """A bent polygon is cut into triangles so that it bulges outward most, as the common tables have it.
+    """The triangles of a code. A bent polygon bulges away from the side that has fewer corners at it, and towards none
+    where both have as many: so form and background are treated alike, as the common tables do.
 
-    Where several cuts do, each counts in part: so that the area is that of the mirror image too.
+    Where several cuts do so, each counts in part: the area is that of the mirror image too.
     """
     sides, volume, outward = np.zeros((0, 2, 3)), 0.0, np.zeros(3)
     away = np.where([code >> bit & 1 for bit in range(8)], -1.0, 1.0)  # from the inside
@@ -97,11 +109,13 @@ def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
         near = np.abs(corners - loop[:, None]).sum(axis=2) < 0.75
         slope = ((corners - loop[:, None]) * (away * near)[..., None]).sum(axis=(0, 1))
         fans = [_fan(np.roll(loop, -first, axis=0), slope) for first in range(len(loop))]
-        most = max(fan[1] for fan in fans)
-        best = [fan for fan in fans if fan[1] > most - 1e-9]
+        volumes = np.array([fan[1] for fan in fans])
+        lean = np.sign(away @ near.any(axis=0))
+        wanted = volumes.mean() if lean == 0 else lean * (lean * volumes).max()
+        best = [fan for fan in fans if abs(fan[1] - wanted) < np.abs(volumes - wanted).min() + 1e-9]
         part = np.array([1.0 / len(best), 1.0])[:, None]  # an area is that of its sides' product
         sides = np.concatenate([sides, *(fan[0] * part for fan in best)])
-        volume, outward = volume + most, outward + best[0][2]
+        volume, outward = volume + best[0][1], outward + best[0][2]
     return sides, volume, outward
 
 
@@ -116,15 +130,13 @@ def _fan(loop: Floats, slope: Floats) -> tuple[Floats, float, Floats]:
 
 def _mesh(part: Part, step: Floats) -> tuple[float, float]:
     """Volume and area inside the mesh, by the divergence theorem."""
-    sides, volumes, outward = _triangles()
+    _, _, volumes, outward = _pieces()
     codes = codes_of(part)
     often = np.bincount(codes.ravel(), minlength=256).astype(np.float64)
-    scaled = sides * step
-    areas = np.linalg.norm(np.cross(scaled[:, :, 0], scaled[:, :, 1]), axis=2).sum(axis=1) / 2.0
     at = np.nonzero((codes > 0) & (codes < 255))
     seen_from = np.stack(at, axis=1).astype(np.float64)
     lifted = float((outward[codes[at]] * seen_from).sum()) / 6.0
-    return float((volumes @ often + lifted) * step.prod()), float(areas @ often)
+    return float((volumes @ often + lifted) * step.prod()), float(_areas(tuple(step.tolist())) @ often)
 
 
 def _vertices(part: Part) -> Floats:

@@ -149,18 +149,18 @@ def _cooccurrence(one_way: Table) -> Values:
 def _runs(around: Neighbourhood, through: bool) -> Table:
     matrix, voxels = _matrices(around, through)
     ways = len(matrix)
-    way, at = np.nonzero(around.behind[:ways] != around.level)  # runs begin where the voxel before is another
-    stride = np.array(around.strides)[way]
-    place, level = around.place[at], around.level[at]
+    begins = around.behind[:ways] != around.level  # where the voxel before is another
+    way, at = np.nonzero(begins)
+    stride, level = np.array(around.strides)[way], around.level[at]
     length = np.ones(len(at), np.int64)
-    growing = np.arange(len(at))
-    reach = place.copy()
+    growing = np.flatnonzero(around.ahead[:ways][begins] == level)
+    reach = around.place[at[growing]] + stride[growing]
     while growing.size:
+        length[growing] += 1
         reach = reach + stride[growing]
         goes_on = around.levels[reach] == level[growing]
         growing, reach = growing[goes_on], reach[goes_on]
-        length[growing] += 1
-    return Table.of(matrix[way, at], level, length, voxels, around.level_count)
+    return Table.of(matrix[begins], level, length, voxels, around.level_count)
 
 
 # ---- what forms zones ---------------------------------------------------------------------------------------
