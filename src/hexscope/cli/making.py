@@ -81,8 +81,8 @@ def segment(options: Namespace, console: Console) -> int:
 
 
 def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
-    if options.inputs or options.uncertainty:
-        raise hx.UsageError("--input and --uncertainty go with a model: add --model NAME or FOLDER")
+    if options.inputs or options.uncertainty or options.force:
+        raise hx.UsageError("--input, --uncertainty and --force go with a model: add --model NAME or FOLDER")
 
     def one(path: str, out: str) -> dict[str, Any]:
         image = image_of(path, options)
@@ -97,7 +97,7 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
 def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     if options.what is not None:
         raise hx.UsageError("a model segments what it was trained for; leave --what out")
-    model = open_model(options.model)
+    model = open_model(options.model, force=options.force)
     read = images_for(options, model)
     many = len(options.images) > 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,7 @@ def evaluate_classifier(
     know.
     """
     table.require("label")
+    model = replace(model, forced=True)  # labelled cases are measured, however strange
     classes = model.card.classes
     strange = sorted({mark for case in table.cases for mark in case.marks} - set(classes))
     if strange:

@@ -28,6 +28,7 @@ from hexscope.train.detect_session import detect
 from hexscope.train.export import save_onnx
 from hexscope.train.facts import Facts, measure
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows, write_split
+from hexscope.train.gate import write_gate
 from hexscope.train.look import Looker, few
 from hexscope.train.loop import Run, learn
 from hexscope.train.machine import Machine, seconds_per_iteration
@@ -55,7 +56,8 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     device = Machine.here().device
     with together(device), tempfile.TemporaryDirectory() as aside:
         # each process does all of it, for the sake of plainness; what others than the first write is thrown away
-        return make(table, Path(out) if rank() == 0 else Path(aside) / "model", order)
+        made = make(table, Path(out) if rank() == 0 else Path(aside) / "model", order)
+        return replace(made, told=(*made.told, *write_gate(made.model, table, order.kinds)))
 
 
 def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
