@@ -118,7 +118,8 @@ def _reported(made: Trained, table: CaseTable, kinds: Mapping[str, str], unseen:
 
     measured = {case.case for case in made.validation.cases}
     held = tuple(case for case in table.cases if case.case in measured)
-    shown = Cases(replace(table, cases=held, refused=()), {**table.kinds, **kinds}) if unseen else None
+    drawn = unseen or open_model(made.model).card.task in ("classify", "detect")  # these keep what models unseen said
+    shown = Cases(replace(table, cases=held, refused=()), {**table.kinds, **kinds}) if drawn else None
     try:
         write_model_report(open_model(made.model), made.validation, shown)
     except HexscopeError as error:

@@ -38,8 +38,9 @@ class HeldOutClasses:
     exclusive: bool
     calibrator: Calibrator = field(default_factory=Calibrator)
 
-    def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, bool, list[str]]:
-        """Which classes cannot be excluded (classes,), whether that leaves the case undecided, and what to beware of.
+    def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, Bools, list[str]]:
+        """Of cases (n, classes): which classes cannot be excluded (n, classes), whether that leaves a case undecided
+        (n,), and what to beware of.
 
         Split conformal, each class by itself (`hexscope.trust.conformal.label_sets`). Where classes do not exclude
         each other, each is a question of its own: a class is in the set unless "it holds" is excluded, and the case is
@@ -47,15 +48,15 @@ class HeldOutClasses:
         """
         if self.exclusive:
             sets = self._sets(self.probabilities, self.asked.argmax(axis=1), coverage)
-            kept = sets.of(probabilities[None])[0]
-            return kept, int(kept.sum()) != 1, list(sets.reasons)
-        kept = np.zeros(len(probabilities), bool)
-        undecided, reasons = False, []
-        for k, p in enumerate(probabilities):
+            kept = sets.of(probabilities)
+            return kept, kept.sum(axis=1) != 1, list(sets.reasons)
+        kept = np.zeros(probabilities.shape, bool)
+        undecided, reasons = np.zeros(len(probabilities), bool), []
+        for k, p in enumerate(probabilities.T):
             mine = self.probabilities[:, k]
             sets = self._sets(np.stack([1 - mine, mine], axis=1), self.asked[:, k].astype(int), coverage)
-            no, kept[k] = sets.of(np.array([[1 - p, p]]))[0]
-            undecided |= bool(no == kept[k])
+            no, kept[:, k] = sets.of(np.stack([1 - p, p], axis=1)).T
+            undecided |= no == kept[:, k]
             reasons += list(sets.reasons)
         return kept, undecided, reasons
 

@@ -66,9 +66,11 @@ def _result(one: Said, classes: Sequence[str], exclusive: bool) -> CaseResult:
     likely = np.clip(np.where(asked, p, 1 - p), 1e-7, 1)
     figures: dict[str, float | None] = {}
     if exclusive:
+        figures["p_true"] = float(p[asked].max(initial=0.0))
         figures["accuracy"] = float(asked[int(p.argmax())])
         figures["log_loss"] = -float(np.log(max(float(p[asked].max(initial=0.0)), 1e-7)))
     else:
+        figures["p_true"] = float(likely.mean())
         figures["accuracy"] = float(((p > 0.5) == asked).mean())
         figures["log_loss"] = -float(np.log(likely).sum())
     figures["brier"] = float(((p - asked) ** 2).sum())

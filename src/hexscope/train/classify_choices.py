@@ -20,13 +20,6 @@ _FINE_SIDE = 64
 #: The coarsest features are about so many pixels a side.
 _COARSEST = {2: 6, 3: 4}
 _WIDEST = 128
-#: Members of a stack, cheapest first, and what they are.
-MEMBERS = {
-    "frozen": "features learnt on photographs, frozen, under a ridge regression",
-    "kernels": "random whitened patches as kernels, under a ridge regression",
-    "trees": "hand-made features under boosted trees",
-    "network": "a small network from scratch, one a fold",
-}
 #: Cases below which a network from scratch learns too little for its time.
 _FEW = 40
 #: Part of the minutes that the networks get.
@@ -68,9 +61,15 @@ def mirror(flips: Sizes, dims: int) -> Choice:
     return Choice(False, "mirror images are not alike")
 
 
-def members(cases: int, frozen_available: bool, planes: int, minutes: float) -> Choice:
-    """What is tried; held-out cases say what stays."""
-    tried, left = ["kernels", "trees"], []
+def members(cases: int, frozen_available: bool, trees_available: bool, minutes: float) -> Choice:
+    """What is tried; held-out cases say what stays.
+
+    frozen   features learnt on photographs, under a ridge regression
+    kernels  random whitened patches as kernels, under a ridge regression
+    network  a small network from scratch for each division
+    trees    hand-made features under boosted trees; always the last, as its graph lies beside the network's
+    """
+    tried, left = ["kernels"], []
     if frozen_available:
         tried.insert(0, "frozen")
     else:
@@ -79,6 +78,8 @@ def members(cases: int, frozen_available: bool, planes: int, minutes: float) -> 
         tried.append("network")
     else:
         left.append(f"network: {cases} cases and {minutes:g} minutes are too few to learn from scratch")
+    if trees_available:
+        tried.append("trees")
     return Choice(tuple(tried), "cheap ways first; each stays only where held-out cases are told better with it",
                   "; ".join(left))  # fmt: skip
 
