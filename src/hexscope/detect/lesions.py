@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.results import Finding, Findings
+from hexscope.detect.candidates import Candidates, of_filters, of_network, together
+from hexscope.detect.evidence import PEAK_WORD, evidence
+from hexscope.detect.judge import FIT, SHARES, Judged, merged, of_peaks
+from hexscope.detect.region import region_of
 from hexscope.errors import FormatError, NoModelError, RefusedError
 from hexscope.models.boxes import given, middles, world_box
 from hexscope.models.contract import Inputs
 from hexscope.models.detector import Detector
-from hexscope.models.peaks import maps, peaks
-from hexscope.models.prepare import prepare
+from hexscope.models.peaks import Maps, maps, peaks
+from hexscope.models.prepare import Prepared, prepare
 from hexscope.models.shelf import Model
 from hexscope.trust.promise import HeldOut, promise
 
@@ -26,6 +30,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Held-out scores beside the card, from which a promise is made.
 CALIBRATION = "calibration.json"
+#: The worst misses of training's own figures, for the report.
+WORST = "training/worst.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,7 @@ class Found:
     scores  (n,) 0..1
     shares  (n, classes) what speaks for each class
     fit     (n,) the IoU that the box is expected to have
+    evidence  by name of a feature (n,): what spoke for each
     """
 
     boxes: Floats
@@ -44,6 +51,7 @@ class Found:
     scores: Floats
     shares: Floats
     fit: Floats
+    evidence: Mapping[str, Floats]
     engine: str
     warnings: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
@@ -58,22 +66,43 @@ def look(model: Model, images: Inputs) -> Found:
     if card.task != "detect" or card.recipe is None or card.detector is None:
         raise NoModelError(f"model {card.name} is made to {card.task}, not to detect")
     prepared = prepare(images, card.recipe)
-    planes, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
-    held = peaks(planes, prepared.grid.shape, same=card.detector.same)
-    order = np.argsort(-held.scores, kind="stable")
+    seen_by, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
+    held, table = judged(model, card.detector, prepared, seen_by)
     warnings = [s.removeprefix("warning: ") for s in prepared.steps if s.startswith("warning: ")]
     told = [s for s in prepared.steps if not s.startswith("warning: ")]
-    heat = held.heat[order]
     return Found(
-        boxes=given(held.boxes[order].astype(np.float64), prepared),
-        kinds=heat.argmax(axis=1) if len(heat) else np.zeros(0, np.intp),
-        scores=held.scores[order],
-        shares=heat,
-        fit=held.fit[order],
+        boxes=given(held.boxes, prepared),
+        kinds=held.shares.argmax(axis=1) if len(held.shares) else np.zeros(0, np.intp),
+        scores=held.scores,
+        shares=held.shares,
+        fit=held.fit,
+        evidence=table,
         engine=engine,
         warnings=tuple(warnings),
         steps=(*told, f"detect: model {card.name} ({engine})"),
     )
+
+
+def judged(model: Model, detector: Detector, prepared: Prepared, seen_by: Maps) -> tuple[Judged, dict[str, Floats]]:
+    """Candidates scored and merged, and the features that weigh most with the trees."""
+    if not detector.judged:
+        return of_peaks(peaks(seen_by, prepared.grid.shape, same=detector.same)), {}
+    found, region = candidates(detector, prepared, seen_by)
+    table, names = evidence(found, prepared.array, region, seen_by, model.card.classes)
+    if not len(found):
+        return Judged(found.boxes, np.zeros((0, len(model.card.classes))), np.zeros(0), np.zeros(0)), {}
+    said = model.trees.run(table)
+    held = merged(found, said[SHARES], said[FIT][:, 0], detector.same, table[:, names.index(PEAK_WORD)])
+    return held, {name: table[held.rows, names.index(name)] for name in detector.speaks if name in names}
+
+
+def candidates(detector: Detector, prepared: Prepared, seen_by: Maps) -> tuple[Candidates, NDArray[np.bool_]]:
+    """The first two stages: the region, and what may lie there."""
+    region = region_of(prepared.array[0], detector.region)
+    parts = [of_network(seen_by, prepared.grid.shape)]
+    if detector.candidates != "network":
+        parts.append(of_filters(prepared.array, region, detector.sizes))
+    return together(parts), region
 
 
 # ---- findings -----------------------------------------------------------------------------------------------
@@ -98,6 +127,7 @@ def find(
 
     Not a diagnosis. ``mask`` holds the ellipse in each box.
     """
+    beware = model.admit(images)
     found = look(model, images)
     detector = model.card.detector
     assert detector is not None
@@ -113,13 +143,13 @@ def find(
     at = np.flatnonzero(keep)
     items = tuple(_finding(model, first, found, int(i), n) for n, i in enumerate(at, start=1))
     step = f"{found.steps[-1]}; score of at least {least:.3g}"
-    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in found.warnings))
+    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in (*beware, *found.warnings)))
     return Findings(
         items=items,
         method=f"model {model.card.name}: {stages(detector)}; score of at least {least:.3g}",
         mask=_ellipses(found.boxes[at], first.grid),
         promise=said,
-        warnings=(*found.warnings, *(() if items else ("no candidate was found",))),
+        warnings=(*beware, *found.warnings, *(() if items else ("no candidate was found",))),
         steps=steps,
     )
 
@@ -162,6 +192,7 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
         total = max(float(found.shares[i].sum()), 1e-9)
         measures |= {f"share/{n}": float(v) / total for n, v in zip(model.card.classes, found.shares[i], strict=True)}
     measures["expected_iou"] = float(found.fit[i])
+    measures |= {f"evidence/{name}": float(values[i]) for name, values in found.evidence.items()}
     sides = box[dims:] - box[:dims]
     if grid.spacing_mm is not None:
         measures["longest_side_mm"] = float((sides * np.array(grid.spacing_mm)).max())
