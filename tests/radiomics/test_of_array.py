@@ -15,7 +15,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Mask
 from hexscope.core.measure import measure
 from hexscope.errors import GeometryError, InputError, UncalibratedError, UsageError
-from hexscope.radiomics import FAMILIES, TEXTURE, FeatureSettings, of_array
+from hexscope.radiomics import FAMILIES, TEXTURE, FeatureSettings, neighbours, of_array, shape, table
 
 SPACING = (3.0, 0.7, 0.5)
 VOLUME = [family for family in FAMILIES if family != "plane"]
@@ -156,6 +156,18 @@ def test_the_mesh_is_that_of_marching_cubes() -> None:
     (measured,) = measure(Mask.from_array(mask, Grid(mask.shape, spacing_mm=SPACING)))
     assert out["morph_diam"] == pytest.approx(measured.feret_mm)
     assert out["morph_vol_approx"] / 1000 == pytest.approx(measured.volume_ml)
+
+
+def test_counted_in_parts_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large regions are counted a direction at a time, and sorted where a dense table would be too wide."""
+    values, mask = blob(61)
+    whole = of_array(values, mask, SPACING, TEXTURE)
+    monkeypatch.setattr(neighbours, "_AT_ONCE", 2)
+    same(of_array(values, mask, SPACING, TEXTURE), whole)
+    monkeypatch.setattr(table, "_DENSE", 0)
+    same(of_array(values, mask, SPACING, TEXTURE), whole)
+    monkeypatch.setattr(shape, "_MOST_FOR_PAIRS", 100)
+    assert np.isnan(of_array(values, mask, SPACING, ["morph"])["morph_moran_i"])
 
 
 # ---- edges and refusals -------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ from hexscope.radiomics.region import Floats, Ints, Part, Region
 
 Values = dict[str, float]
 
+#: Voxels of a box (some 370 bytes each) up to which all pairs of voxels are weighed.
+_MOST_FOR_PAIRS = 8_000_000
+
 
 def morphology(region: Region) -> Values:
     """`morph_*` of a volume, in mm. Raises UncalibratedError where no spacing is known."""
@@ -192,13 +195,14 @@ def _mass_shift(region: Region, voxels: Floats, step: Floats) -> float:
 def _neighbourly(region: Region, step: Floats) -> Values:
     """Moran's I and Geary's C: do near voxels have like values? Weights are 1 / distance, of all pairs of voxels.
 
-    The sums over pairs are correlations, done by Fourier transform: N log N where pair by pair is N².
+    The sums over pairs are correlations, done by Fourier transform: N log N where pair by pair is N². NaN for a single
+    value, and for a region whose box is so large that the transform would fill the memory.
     """
     size = region.mask.shape
     off = np.zeros(size)
     off[region.mask] = region.values - region.values.mean()
     square_sum, count = float((off**2).sum()), int(region.mask.sum())
-    if float(np.ptp(region.values)) == 0.0:
+    if float(np.ptp(region.values)) == 0.0 or off.size > _MOST_FOR_PAIRS:
         return {"moran_i": float("nan"), "geary_c": float("nan")}
     shape: tuple[int, ...] = tuple(int(fft.next_fast_len(2 * n - 1, real=True)) for n in size)
     z, y, x = ((np.minimum(np.arange(m), m - np.arange(m)) * s) ** 2 for m, s in zip(shape, step, strict=True))
