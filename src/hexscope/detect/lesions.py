@@ -60,11 +60,12 @@ class Found:
 def look(model: Model, images: Inputs) -> Found:
     """Every candidate of one case: ``images`` by input name, or the image of the only input.
 
-    Raises NoModelError for a model of another task, and what `hexscope.models.prepare.prepare` raises.
+    Raises NoModelError for a model of another task, RefusedError where the model's input gate shuts, and what `hexscope.models.prepare.prepare` raises.
     """
     card = model.card
     if card.task != "detect" or card.recipe is None or card.detector is None:
         raise NoModelError(f"model {card.name} is made to {card.task}, not to detect")
+    beware = model.admit(images)
     prepared = prepare(images, card.recipe)
     seen_by, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
     held, table = judged(model, card.detector, prepared, seen_by)
@@ -78,7 +79,7 @@ def look(model: Model, images: Inputs) -> Found:
         fit=held.fit,
         evidence=table,
         engine=engine,
-        warnings=tuple(warnings),
+        warnings=(*beware, *warnings),
         steps=(*told, f"detect: model {card.name} ({engine})"),
     )
 
