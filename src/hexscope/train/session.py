@@ -20,6 +20,7 @@ from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.models.card import ModelCard
 from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS, Model
+from hexscope.train.beside import seen, write_gate, write_shortcut
 from hexscope.train.checks import Checked, check
 from hexscope.train.choices import DATA_RULES, RULES
 from hexscope.train.classify_session import train_classifier
@@ -28,7 +29,6 @@ from hexscope.train.detect_session import detect
 from hexscope.train.export import save_onnx
 from hexscope.train.facts import Facts, measure
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows, write_split
-from hexscope.train.gate import write_gate
 from hexscope.train.look import Looker, few
 from hexscope.train.loop import Run, learn
 from hexscope.train.machine import Machine, seconds_per_iteration
@@ -57,7 +57,9 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     with together(device), tempfile.TemporaryDirectory() as aside:
         # each process does all of it, for the sake of plainness; what others than the first write is thrown away
         made = make(table, Path(out) if rank() == 0 else Path(aside) / "model", order)
-        return replace(made, told=(*made.told, *write_gate(made.model, table, order.kinds)))
+        known = seen(made.model, table, order.kinds)
+        told = (*write_gate(made.model, known), *(write_shortcut(made.model, known) if task == "classify" else ()))
+        return replace(made, told=(*made.told, *told))
 
 
 def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
