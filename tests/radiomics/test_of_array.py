@@ -240,6 +240,11 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="NaN"):
         of_array(np.where(mask, np.nan, values), mask, SPACING)
     of_array(np.where(mask, values, np.nan), mask, SPACING, VOLUME)  # outside the region it may be
+    with pytest.raises(UsageError, match="wider"):
+        of_array(values, mask, SPACING, ["ih"], FeatureSettings(bin_width=1e-4))
+    with pytest.raises(UsageError, match="alike"):
+        of_array(values, mask[:, :, 1:], SPACING)
+    same(of_array(values, mask.astype(np.uint8), SPACING), of_array(values, mask, SPACING))
     for wrong in ({"bins": 1}, {"bin_width": 0.0}, {"range": (2.0, 1.0)}, {"aggregations": ("4D",)}):
         with pytest.raises(UsageError):
             FeatureSettings(**wrong)

@@ -227,6 +227,12 @@ def _neighbourly(region: Region, step: Floats) -> Values:
 # ---- planes -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
+def _lengths(step: tuple[float, ...]) -> Floats:
+    """Length of the outline in a cell of these sides, by its code, (16,)."""
+    return np.array([sum(float(np.linalg.norm((np.array(a) - b) * step)) for a, b in cuts_of(c, 2)) for c in range(16)])
+
+
 def plane_figure(region: Region) -> Values:
     """`plane_*` of a plane figure: ours, for IBSI has no shape of planes. mm where a spacing is known, else pixels.
 
@@ -236,9 +242,7 @@ def plane_figure(region: Region) -> Values:
         raise GeometryError("the family plane is of one slice; of a volume ask for the family morph")
     part = region.shape_mask[0]
     step = np.array((region.spacing_mm or (1.0, 1.0, 1.0))[1:])
-    codes = np.bincount(codes_of(part).ravel(), minlength=16)
-    lengths = [sum(float(np.linalg.norm((np.array(a) - b) * step)) for a, b in cuts_of(c, 2)) for c in range(16)]
-    perimeter = float(codes @ np.array(lengths))
+    perimeter = float(np.bincount(codes_of(part).ravel(), minlength=16) @ _lengths(tuple(step.tolist())))
     area = float(part.sum() * step.prod())
     ends = _vertices(part) * step
     hull = ConvexHull(ends)
