@@ -69,7 +69,7 @@ def test_the_folder_holds_all_that_a_promise_needs(trained: tuple[Path, Path]) -
     assert card.detector is not None and 0 < card.detector.score < 1
     assert {"cpm", "ap50", "map50", "ap50/bright", "ap50/dark"} <= set(card.metrics)
     held = json.loads((out / "calibration.json").read_text())
-    assert len(held["group"]) == 24 and len(held["lesion_score"]) == 31
+    assert len(held["group"]) == 24 and len(held["lesion_score"]) == 30
     stages = Plan.read(out).choices["stages"]
     assert "network + filters + trees: AP50" in stages.considered
     assert (out / "classifier.onnx").is_file() == (stages.value != "network")

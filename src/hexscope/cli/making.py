@@ -231,5 +231,5 @@ def _summary(value: dict[str, Any], console: Console) -> list[str]:
     for number, f in enumerate(value.get("findings", []), start=1):
         place = f.get("center_lps_mm") or f.get("center_px")
         volume = "" if f["volume_ml"] is None else f"  {f['volume_ml']:.3g} ml"
-        lines.append(f"candidate {number}  score {f['score']:.2f}  at {place}{volume}")
+        lines.append(f"candidate {number}  {f['class']}  score {f['score']:.2f}  at {place}{volume}")
     return lines

@@ -23,8 +23,8 @@ ORIGINS = ("peak", "seed", "piece", "blob", "spot")
 _PIECES = (0.3, 0.5, 0.7)
 #: Quantiles of a smoothed plane, from the brightest and from the darkest, at which pieces are candidates.
 _QUANTILES = (0.985, 0.95, 0.9, 0.8, 0.65)
-#: Candidates kept of each blob size and plane, and of all from the network.
-_BLOBS, _PEAKS = 12, 120
+#: Blobs kept of each size and plane, and of these, those that answer a part as strongly as the best; kept peaks.
+_BLOBS, _FAINT, _PEAKS = 60, 0.3, 400
 #: A blob that a filter of width s answers most is about this many s wide.
 _WIDTH = 3.0
 #: Sides of a candidate, in the sizes looked for: smaller and larger ones are none.
@@ -124,7 +124,8 @@ def _blobs(plane: Floats, region: Part, widths: Sequence[float]) -> Iterator[tup
             top = (signed == ndimage.maximum_filter(signed, 3)) & (signed > 0) & inside
             places = np.argwhere(top)
             heights = signed[top]
-            for i in np.argsort(-heights)[:_BLOBS]:
+            strong = np.flatnonzero(heights >= _FAINT * heights.max(initial=0.0))
+            for i in strong[np.argsort(-heights[strong])[:_BLOBS]]:
                 middle = (places[i] + 0.5) * step
                 yield [*(middle - width / 2), *(middle + width / 2)], BLOB, float(heights[i])
 

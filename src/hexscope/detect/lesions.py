@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ class Found:
 def look(model: Model, images: Inputs) -> Found:
     """Every candidate of one case: ``images`` by input name, or the image of the only input.
 
-    Raises NoModelError for a model of another task, RefusedError where the model's input gate shuts, and what `hexscope.models.prepare.prepare` raises.
+    Raises NoModelError for a model of another task, RefusedError where the model's input gate shuts, and what
+    `hexscope.models.prepare.prepare` raises.
     """
     card = model.card
     if card.task != "detect" or card.recipe is None or card.detector is None:
@@ -148,7 +149,7 @@ def find(
     return Findings(
         items=items,
         method=f"model {model.card.name}: {stages(detector)}; score of at least {least:.3g}",
-        mask=_ellipses(found.boxes[at], first.grid),
+        mask=replace(_ellipses(found.boxes[at], first.grid), files=first.files, name=first.name),
         promise=said,
         warnings=(*beware, *found.warnings, *(() if items else ("no candidate was found",))),
         steps=steps,

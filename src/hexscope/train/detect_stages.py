@@ -33,8 +33,9 @@ Floats = NDArray[np.floating[Any]]
 
 #: A candidate is of the object that it overlaps by so much; how well it fits is learnt beside.
 _OF_OBJECT = 0.3
-#: Judged candidates are merged at a smaller overlap: there are many of each object.
-_SAME = 0.35
+#: Judged candidates are merged from a smaller overlap on, for there are many of each object; but from no smaller one
+#: than that of objects that lie side by side, and this beyond it.
+_SAME, _MOST_SAME, _BEYOND = 0.35, 0.6, 0.1
 #: Gain of the mean of AP50 and CPM from which a costlier way is taken.
 _WORTH = 0.005
 #: The worst that the mirror image must gain in AP at IoU .5 to be looked at as well.
@@ -44,6 +45,8 @@ _SPEAKING = 6
 _WITH_BACKGROUND = ("MR", "CT", "PT")
 #: Fewer objects than this teach trees nothing.
 _LEAST_OBJECTS = 30
+#: Trees grown: as many as there are images to learn from, within these.
+_ROUNDS = (30, 150)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +162,22 @@ def compared(held: Sequence[Trial], classes: int, seed: int) -> list[Way]:
         return ways
     for name in (JUDGED, BOTH, FILTERS):
         answers: dict[str, Judged] = {}
+        same = same_for(held)
         for fold in folds:
             trees = ensembles([t.tables[name] for t in held if t.fold != fold], classes, seed)
-            answers |= {t.case: judged(t.tables[name], trees) for t in held if t.fold == fold}
+            answers |= {t.case: judged(t.tables[name], trees, same) for t in held if t.fold == fold}
         ways.append(_way(name, held, [answers[t.case] for t in held]))
     return ways
+
+
+def same_for(held: Sequence[Trial]) -> float:
+    """The overlap from which two candidates are of one object: more than nearly all pairs of true objects have."""
+    nearest = [0.0]
+    for trial in held:
+        pairs = overlap(trial.truth.boxes, trial.truth.boxes)
+        np.fill_diagonal(pairs, 0.0)
+        nearest += pairs.max(axis=1, initial=0.0).tolist()
+    return round(float(np.clip(np.percentile(nearest, 99) + _BEYOND, _SAME, _MOST_SAME)), 2)
 
 
 def ensembles(tables: Sequence[Table], classes: int, seed: int) -> dict[str, Trees]:
@@ -172,17 +186,18 @@ def ensembles(tables: Sequence[Table], classes: int, seed: int) -> dict[str, Tre
     kinds = np.concatenate([t.kinds for t in tables])
     fits = np.concatenate([t.overlaps for t in tables])
     names = tables[0].names
-    shares = grown(rows, kinds, names, classes=classes + 1, seed=seed)
-    return {SHARES: shares, FIT: grown(rows, fits, names, classes=None, seed=seed)}
+    rounds = int(np.clip(len(tables), *_ROUNDS))
+    shares = grown(rows, kinds, names, classes=classes + 1, rounds=rounds, seed=seed)
+    return {SHARES: shares, FIT: grown(rows, fits, names, classes=None, rounds=rounds, seed=seed)}
 
 
-def judged(table: Table, trees: Mapping[str, Trees]) -> Judged:
+def judged(table: Table, trees: Mapping[str, Trees], same: float) -> Judged:
     """What trees make of a case, as `hexscope.detect.lesions.judged` does with their graph."""
     if not len(table.found):
         none = np.zeros((0, 1))
-        return merged(table.found, none, none[:, 0], _SAME)
+        return merged(table.found, none, none[:, 0], same)
     peak = table.features[:, table.names.index(PEAK_WORD)] if "heat_mean" in table.names else None
-    return merged(table.found, trees[SHARES](table.features), trees[FIT](table.features), _SAME, peak)
+    return merged(table.found, trees[SHARES](table.features), trees[FIT](table.features), same, peak)
 
 
 def _way(name: str, held: Sequence[Trial], answers: Sequence[Judged]) -> Way:
@@ -231,4 +246,4 @@ def finished(name: str, held: Sequence[Trial], detector: Detector, classes: int,
     order = np.argsort(-gains)[:_SPEAKING]
     speaks = tuple(trees[SHARES].features[i] for i in order)
     source: Any = "network" if name == JUDGED else "both"
-    return replace(detector, candidates=source, judged=True, same=_SAME, speaks=speaks)
+    return replace(detector, candidates=source, judged=True, same=same_for(held), speaks=speaks)
