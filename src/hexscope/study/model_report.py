@@ -102,7 +102,7 @@ def write_model_report(
         language=language,
         title=model.card.name,
         card=model.card,
-        tiles=_tiles(model, evaluation, metric),
+        tiles=_tiles(model, evaluation, "ap50" if "ap50" in evaluation.metrics else metric),
         metric=metric,
         metrics=evaluation.metrics,
         charts=None if classifier is None else class_charts(evaluation, model.card.classes, classifier.exclusive),
