@@ -84,8 +84,7 @@ def main() -> None:
     reference_table()
     require(options.data / "pet-ct-mr-sarcoma")
     rows = _measured(options)
-    for tool in ("hexscope", *LIKE):
-        _print_tool(tool, [r for r in rows if r["tool"] == tool])
+    _print_tools(rows)
 
 
 # ---- reference values ---------------------------------------------------------------------------------------
@@ -181,25 +180,32 @@ def _alike(tool: str, ours: Mapping[str, float], theirs: Mapping[str, float]) ->
     return {n: (v, plain[n.lower()]) for n, v in ours.items() if n.lower() in plain}
 
 
-def _print_tool(tool: str, rows: list[dict[str, Any]]) -> None:
-    failed = [r for r in rows if "failed" in r]
-    rows = [r for r in rows if "failed" not in r]
-    if not rows:
-        print(f"{tool}: not measured ({len(failed)} failed)")
-        return
-    voxels = [r["voxels"] for r in rows]
-    mean, low, high = mean_interval([1e3 * r["seconds"] for r in rows])[:3]
-    text = (
-        f"{tool}: {rows[0]['features']} features, {mean:.1f} CPU-ms a lesion [{low:.1f}, {high:.1f}], n = {len(rows)}, "
+def _print_tools(rows: list[dict[str, Any]]) -> None:
+    print(
+        "| tool | features | CPU-ms a lesion | lesions | ours of the same families | equal to 1e-4 | apart | failed |"
     )
-    text += f"{min(voxels)} to {max(voxels)} voxels"
-    if tool != "hexscope":
-        ours = float(np.mean([1e3 * r["ours_seconds"] for r in rows]))
-        apart = Counter(name for r in rows for name in r["apart"])
-        pairs = sum(r["compared"] for r in rows)
-        text += f"; ours of the same families {rows[0]['ours_features']} features in {ours:.1f} ms"
-        text += f"; {pairs - apart.total()} of {pairs} values equal to 1e-4, apart: {dict(apart) or 'none'}"
-    print(text + (f"; failed {len(failed)}" if failed else ""))
+    print("|---|---|---|---|---|---|---|---|")
+    for tool in ("hexscope", *LIKE):
+        every = [r for r in rows if r["tool"] == tool]
+        good = [r for r in every if "failed" not in r]
+        if good:
+            print(f"| {tool} | {_line(tool, good)} | {len(every) - len(good)} |")
+        else:
+            print(f"| {tool} | not measured | | | | | | {len(every)} |")
+
+
+def _line(tool: str, rows: list[dict[str, Any]]) -> str:
+    e = mean_interval([1e3 * r["seconds"] for r in rows], [r["lesion"].split()[0] for r in rows])
+    voxels = [r["voxels"] for r in rows]
+    count = f"{len(rows)} of {e.patients} patients, {min(voxels)} to {max(voxels)} voxels"
+    text = f"{rows[0]['features']} | {e.mean:.0f} [{e.low:.0f}, {e.high:.0f}] | {count}"
+    if tool == "hexscope":
+        return text + " | | | "
+    apart = Counter(name for r in rows for name in r["apart"])
+    pairs = sum(r["compared"] for r in rows)
+    ours = f"{rows[0]['ours_features']} in {1e3 * float(np.mean([r['ours_seconds'] for r in rows])):.0f} ms"
+    told = ", ".join(f"{name} in {times}" for name, times in apart.most_common()) or "none"
+    return f"{text} | {ours} | {pairs - apart.total()} of {pairs} | {told}"
 
 
 if __name__ == "__main__":
