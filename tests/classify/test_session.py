@@ -16,6 +16,7 @@ from hexscope.classify.held_out import HeldOutClasses
 from hexscope.cli import main
 from hexscope.io.cases import read_cases
 from hexscope.models.shelf import Model, import_model
+from hexscope.train.classify_choices import members
 from hexscope.train.order import Order, Trained
 from hexscope.train.session import train
 from tests.classify.pictures import picture, write_table
@@ -147,3 +148,12 @@ def test_a_table_that_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     table.write_text(table.read_text().replace(",plain", ",spot"))
     with pytest.raises(hx.UsageError, match="two classes"):
         train("classify", read_cases(table), tmp_path / "m", Order(name="m", kinds={"image": "US"}))
+
+
+@pytest.mark.parametrize(
+    ("dims", "cases", "there", "tried"),
+    [(2, 100, True, ("frozen", "kernels", "trees")), (2, 2000, True, ("frozen", "kernels", "network", "trees")),
+     (2, 100, False, ("kernels", "network", "trees")), (3, 100, True, ("kernels", "network", "trees"))],
+)  # fmt: skip
+def test_what_is_tried_follows_from_the_cases(dims: int, cases: int, there: bool, tried: tuple[str, ...]) -> None:
+    assert members(dims, cases, there, True, 10.0).value == tried

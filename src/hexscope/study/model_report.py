@@ -143,8 +143,9 @@ def _tiles(model: Model, evaluation: Evaluation, metric: str | None) -> list[tup
         (str(len({c.group for c in evaluation.cases})), "patients", "名患者"),
         (str(len(evaluation.failed)), "cases failed", "例失败"),
     ]
-    if metric is not None:
-        tiles.insert(0, (f"{evaluation.metrics[metric].mean:.3f}", metric, metric))
+    told = "auc" if "auc" in evaluation.metrics else metric
+    if told is not None:
+        tiles.insert(0, (f"{evaluation.metrics[told].mean:.3f}", told, told))
     minutes = card.training.get("cpu_s")
     if isinstance(minutes, int | float):
         tiles.append((f"{minutes / 60:.1f}", "CPU minutes of training", "CPU 分钟训练"))

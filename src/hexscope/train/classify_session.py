@@ -231,6 +231,14 @@ def _evaluation(work: Work, made: Stack) -> Evaluation:
     return evaluation_of(said, classes, work.exclusive, notes=notes)
 
 
+def _how(work: Work) -> str:
+    """What divided the cases, in words."""
+    _, folds, word = work.divisions[0].how.partition(" of ")
+    if not folds:
+        return work.divisions[0].how
+    return f"folds: {word}; stacking weights and calibration of each fold from the others"
+
+
 def _write(
     out: Path, work: Work, made: Stack, found: Features | None, plan: Plan, result: Evaluation, spent_s: float
 ) -> None:
@@ -293,7 +301,7 @@ def _card(work: Work, classifier: Classifier, result: Evaluation, spent_s: float
         anatomy=tuple(papers.anatomy),
         values=facts.values,
         metrics={name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()},
-        split=work.divisions[0].how.partition(" of ")[2] or work.divisions[0].how,
+        split=_how(work),
         fingerprint=facts.as_data(),
         recipe=work.recipe,
         classifier=classifier,
