@@ -16,6 +16,7 @@ from hexscope.core.results import Finding, Findings
 from hexscope.detect.candidates import Candidates, of_filters, of_network, together
 from hexscope.detect.evidence import PEAK_WORD, evidence
 from hexscope.detect.judge import FIT, SHARES, Judged, merged, of_peaks
+from hexscope.detect.parts import parts_of
 from hexscope.detect.region import region_of
 from hexscope.errors import FormatError, NoModelError, RefusedError
 from hexscope.models.boxes import given, middles, world_box
@@ -44,6 +45,7 @@ class Found:
     shares  (n, classes) what speaks for each class
     fit     (n,) the IoU that the box is expected to have
     evidence  by name of a feature (n,): what spoke for each
+    labels  on the image's grid, where candidates have outlines: 1 for the first of them, 2 for the second, …
     """
 
     boxes: Floats
@@ -55,15 +57,20 @@ class Found:
     engine: str
     warnings: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    labels: NDArray[np.uint16] | None = None
 
 
 def look(model: Model, images: Inputs) -> Found:
     """Every candidate of one case: ``images`` by input name, or the image of the only input.
 
+    A model that segments is read as a detector: each part of a structure, or each object, is a candidate.
+
     Raises NoModelError for a model of another task, RefusedError where the model's input gate shuts, and what
     `hexscope.models.prepare.prepare` raises.
     """
     card = model.card
+    if card.task == "segment":
+        return _segmented(model, images)
     if card.task != "detect" or card.recipe is None or card.detector is None:
         raise NoModelError(f"model {card.name} is made to {card.task}, not to detect")
     beware = model.admit(images)
@@ -82,6 +89,26 @@ def look(model: Model, images: Inputs) -> Found:
         engine=engine,
         warnings=(*beware, *warnings),
         steps=(*told, f"detect: model {card.name} ({engine})"),
+    )
+
+
+def _segmented(model: Model, images: Inputs) -> Found:
+    made = model.predict(images)
+    parts = parts_of(made, model.card)
+    shares = np.zeros((len(parts.boxes), len(model.card.classes)))
+    shares[np.arange(len(shares)), parts.kinds] = parts.scores
+    step = f"detect: parts of what model {model.card.name} segmented ({made.engine})"
+    return Found(
+        boxes=parts.boxes,
+        kinds=parts.kinds,
+        scores=parts.scores,
+        shares=shares,
+        fit=parts.scores,
+        evidence={},
+        engine=made.engine,
+        warnings=made.warnings,
+        steps=(step,),
+        labels=parts.labels,
     )
 
 
@@ -127,12 +154,11 @@ def find(
     score        the score itself; neither: the one that the card names
     within       only candidates whose middle lies in this mask
 
-    Not a diagnosis. ``mask`` holds the ellipse in each box.
+    Not a diagnosis. ``mask`` holds the ellipse in each box, or, of a model that segments, the outlines.
     """
     beware = model.admit(images)
     found = look(model, images)
-    detector = model.card.detector
-    assert detector is not None
+    detector = model.card.detector or Detector()
     first = images if isinstance(images, Image) else images[model.card.inputs[0].name]
     said: Mapping[str, Any] | None = None
     least = detector.score if score is None else score
@@ -148,16 +174,18 @@ def find(
     steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in (*beware, *found.warnings)))
     return Findings(
         items=items,
-        method=f"model {model.card.name}: {stages(detector)}; score of at least {least:.3g}",
-        mask=replace(_ellipses(found.boxes[at], first.grid), files=first.files, name=first.name),
+        method=f"model {model.card.name}: {stages(model.card.detector)}; score of at least {least:.3g}",
+        mask=replace(_outlines(found, at, first.grid), files=first.files, name=first.name),
         promise=said,
         warnings=(*beware, *found.warnings, *(() if items else ("no candidate was found",))),
         steps=steps,
     )
 
 
-def stages(detector: Detector) -> str:
+def stages(detector: Detector | None) -> str:
     """The four stages in words."""
+    if detector is None:
+        return "parts of what it segments"
     judge = "gradient-boosted trees on features" if detector.judged else "the network's own score"
     return f"region {detector.region}, candidates of {detector.candidates}, {judge}, merged at IoU {detector.same:g}"
 
@@ -193,7 +221,8 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
     if len(model.card.classes) > 1:
         total = max(float(found.shares[i].sum()), 1e-9)
         measures |= {f"share/{n}": float(v) / total for n, v in zip(model.card.classes, found.shares[i], strict=True)}
-    measures["expected_iou"] = float(found.fit[i])
+    if found.labels is None:
+        measures["expected_iou"] = float(found.fit[i])
     measures |= {f"evidence/{name}": float(values[i]) for name, values in found.evidence.items()}
     sides = box[dims:] - box[:dims]
     if grid.spacing_mm is not None:
@@ -205,10 +234,27 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
         center_px=None if placed else tuple(float(v) for v in middle),
         box_lps_mm=world_box(box, grid) if placed else None,
         box_px=None if placed else tuple(round(float(v), 2) for v in box),
+        volume_ml=_volume(found, i, grid),
         measures=measures,
         series=str(image.facts.get("SeriesInstanceUID", image.name)),
         label=label,
     )
+
+
+def _volume(found: Found, i: int, grid: Grid) -> float | None:
+    """Of an outlined candidate on a grid that says its spacing; a box has none."""
+    if found.labels is None or grid.voxel_volume_ml is None or grid.ndim != 3:
+        return None
+    return float((found.labels == i + 1).sum()) * grid.voxel_volume_ml
+
+
+def _outlines(found: Found, at: NDArray[np.intp], grid: Grid) -> Mask:
+    """Labels 1, 2, … of the candidates ``at``: their outlines, or the ellipses in their boxes."""
+    if found.labels is None:
+        return _ellipses(found.boxes[at], grid)
+    new = np.zeros(len(found.boxes) + 1, np.uint16)
+    new[at + 1] = np.arange(1, len(at) + 1)
+    return Mask.from_array(new[found.labels], grid, {n: f"candidate {n}" for n in range(1, len(at) + 1)})
 
 
 def _ellipses(boxes: Floats, grid: Grid) -> Mask:
