@@ -36,7 +36,7 @@ from hexscope.train.detect_stages import (
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows
 from hexscope.train.order import Order, Trained, divided
 from hexscope.train.plan import PLAN, Choice, Plan
-from hexscope.train.splits import Division
+from hexscope.train.splits import Division, not_test
 from hexscope.trust.promise import HeldOut
 
 INT8 = WEIGHTS[0]
@@ -72,7 +72,8 @@ def detect(table: CaseTable, out: Path, order: Order) -> Trained:
         how = parts[0].how
     else:
         outcome = _cross_validated(checked, parts, order, out)
-        everyone = Division(checked.table.cases, (), f"all {len(checked.table.cases)} cases")
+        cases = not_test(checked.table.cases)
+        everyone = Division(cases, (), f"all {len(cases)} cases")
         made = make_network(checked, everyone, order, out)
         if outcome.small:
             _shrink(made)

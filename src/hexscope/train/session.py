@@ -36,7 +36,7 @@ from hexscope.train.nets import UNet
 from hexscope.train.order import Order, Trained, divided
 from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.pool import Example, Pool, example_of
-from hexscope.train.splits import Division
+from hexscope.train.splits import Division, not_test
 from hexscope.train.together import rank, shared, together
 
 INT8, _WEIGHTS = WEIGHTS
@@ -73,7 +73,8 @@ def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
         how = parts[0].how
     else:
         result = _cross_validated(checked, parts, order, out)
-        everyone = Division(checked.table.cases, (), f"all {len(checked.table.cases)} cases")
+        cases = not_test(checked.table.cases)
+        everyone = Division(cases, (), f"all {len(cases)} cases")
         made = _make(checked, everyone, order, out)
         how = f"{parts[0].how.partition(' of ')[2]}: measured by models that never saw the patient; this one saw all"
     _finish(made, result, how, out)
