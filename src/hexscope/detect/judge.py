@@ -62,7 +62,8 @@ def merged(found: Candidates, shares: Floats, fit: Floats, same: float, peak: Fl
     if not len(at):
         none = np.zeros((0, found.boxes.shape[1]))
         return Judged(none, np.zeros((0, shares.shape[1] - 1)), np.zeros(0), np.zeros(0))
-    boxes, scores = found.boxes[at].astype(np.float64), scores[at]
+    boxes: Floats = found.boxes[at].astype(np.float64)
+    scores = scores[at]
     keep = suppressed(boxes, scores, same)
     boxes = voted(boxes[keep], boxes, scores**_POWER, _VOTE)
     return Judged(boxes, shares[at][keep, 1:], fit[at][keep], scores[keep], at[keep])

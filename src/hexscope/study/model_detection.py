@@ -89,7 +89,7 @@ def _sizes(found: Matched, score: float) -> Any:
 def pictures(model: Model, table: CaseTable, kinds: dict[str, str]) -> list[Picture]:
     """The worst misses among patients left out: truth in blue, what was found there in orange. One that cannot be drawn
     is left out."""
-    out = []
+    out: list[Picture] = []
     for row in _worst(model):
         case = next((c for c in table.cases if c.case == row["case"]), None)
         if case is None:
