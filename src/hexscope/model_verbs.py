@@ -23,21 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"]
 
 
-def predict(images: Image | Mapping[str, Image], model: str | Path | Model) -> Prediction:
+def predict(images: Image | Mapping[str, Image], model: str | Path | Model, *, force: bool = False) -> Prediction:
     """The answer of a model on one case: its mask, how sure each pixel is, and the Dice to expect of it.
 
     ``images`` is the image of the model's only input, or its images by input name. The mask lies on the grid of the
     first input. Raises NoModelError for an unknown model, UsageError where inputs lack, QuantityError where an image is
-    not what its input asks for.
+    not what its input asks for, RefusedError where the model's input gate finds it far from the training images;
+    ``force`` makes a warning of that.
     """
-    return open_model(model).predict(images)
+    return open_model(model, force=force).predict(images)
 
 
-def open_model(model: str | Path | Model) -> Model:
-    """The model of that name or folder. NoModelError lists the known ones."""
+def open_model(model: str | Path | Model, *, force: bool = False) -> Model:
+    """The model of that name or folder; ``force``: its input gate warns and refuses nothing. NoModelError lists the
+    known ones."""
     from hexscope.models.shelf import Model, find_model
 
-    return model if isinstance(model, Model) else find_model(model)
+    found = model if isinstance(model, Model) else find_model(model)
+    return replace(found, forced=True) if force and not found.forced else found
 
 
 def models() -> Shelf:
@@ -115,7 +118,8 @@ def _reported(made: Trained, table: CaseTable, kinds: Mapping[str, str], unseen:
 
     measured = {case.case for case in made.validation.cases}
     held = tuple(case for case in table.cases if case.case in measured)
-    shown = Cases(replace(table, cases=held, refused=()), {**table.kinds, **kinds}) if unseen else None
+    drawn = unseen or open_model(made.model).card.task in ("classify", "detect")  # these keep what models unseen said
+    shown = Cases(replace(table, cases=held, refused=()), {**table.kinds, **kinds}) if drawn else None
     try:
         write_model_report(open_model(made.model), made.validation, shown)
     except HexscopeError as error:

@@ -173,41 +173,55 @@ def features(
 # ---- tasks --------------------------------------------------------------------------------------------------
 
 
-def segment(image: Image, what: Sequence[str] | None = None, *, model: str | Path | Model | None = None) -> Mask:
+def segment(
+    image: Image,
+    what: Sequence[str] | None = None,
+    *,
+    model: str | Path | Model | None = None,
+    force: bool = False,
+) -> Mask:
     """Structures of ``image`` as a Mask: by rules that need no trained model, or by ``model``.
 
     Rules: body, lung and bone on CT; tissue on slides; the fan in ultrasound. ``what`` names some of them; without it,
     all that fit the modality. A PET is brought into SUVbw first, and its steps say so. NoModelError where nothing fits.
 
     ``model`` is a name, a model folder or an open model. It gets the image as it is, and QuantityError says where that
-    is not what it was made for. `predict` tells more: several inputs, uncertainty, the Dice to expect.
+    is not what it was made for. `predict` tells more: several inputs, uncertainty, the Dice to expect; and what
+    ``force`` does.
     """
     if model is not None:
         if what is not None:
             raise UsageError("a model segments what it was trained for; leave what out")
         from hexscope.model_verbs import predict
 
-        return predict(image, model).mask
+        return predict(image, model, force=force).mask
     from hexscope.segment import segment as run
 
     _require_modality(image)
     return run(_in_suv(image), what)
 
 
-def detect(image: Image | Mapping[str, Image], *, model: str | Path | Model | None = None, **options: Any) -> Findings:
+def detect(
+    image: Image | Mapping[str, Image],
+    *,
+    model: str | Path | Model | None = None,
+    force: bool = False,
+    **options: Any,
+) -> Findings:
     """Candidates with place, score and class: hot lesions on PET by rule, or what ``model`` was trained to find.
 
     By rule, an image in Bq/ml is brought into SUVbw first, and its steps say so; options are those of
     `hexscope.detect.detect`: threshold, suv, liver, minimum_ml.
 
     ``model`` is a name, a model folder or an open model; ``image`` is that of its only input, or its images by input
-    name. Options are then those of `hexscope.detect.lesions.find`: sensitivity, confidence, score, within.
+    name. Options are then those of `hexscope.detect.lesions.find`: sensitivity, confidence, score, within. ``force``:
+    what the model's input gate would refuse is only warned of.
     """
     if model is not None:
         from hexscope.detect.lesions import find
         from hexscope.model_verbs import open_model
 
-        return find(open_model(model), image, **options)
+        return find(open_model(model, force=force), image, **options)
     from hexscope.detect import detect as run
 
     if not isinstance(image, Image):
@@ -217,17 +231,22 @@ def detect(image: Image | Mapping[str, Image], *, model: str | Path | Model | No
 
 
 def classify(
-    image: Image | Mapping[str, Image], model: str | Path | Model, *, coverage: float | None = 0.9
+    image: Image | Mapping[str, Image],
+    model: str | Path | Model,
+    *,
+    coverage: float | None = 0.9,
+    force: bool = False,
 ) -> Scores:
     """Class probabilities of one case, and the set of classes that cannot be excluded at this coverage.
 
     ``model`` is a name, a model folder or an open model; ``image`` is that of its only input, or its images by input
-    name. Where the set does not hold exactly one class, ``abstains`` says that the model cannot tell.
+    name. Where the set does not hold exactly one class, ``abstains`` says that the model cannot tell. ``force``: what
+    the model's input gate would refuse is only warned of.
     """
     from hexscope.classify import classify as run
     from hexscope.model_verbs import open_model
 
-    return run(image, open_model(model), coverage=coverage)
+    return run(image, open_model(model, force=force), coverage=coverage)
 
 
 def evidence(image: Image | Mapping[str, Image], model: str | Path | Model, name: str | None = None) -> Image:

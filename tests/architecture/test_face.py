@@ -12,9 +12,9 @@ PUBLIC = [
     "AmbiguousSeries", "Certificate", "FeatureSettings", "Finding", "Findings", "FormatError", "GeometryError", "Grid",
     "HexscopeError", "Image", "InputError", "Mask", "MissingFact", "ModelCard", "NoModelError", "Quantity",
     "QuantityError", "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError",
-    "View", "audit", "certify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate",
-    "evaluate_fusion", "features", "fuse", "guide", "import_model", "info", "measure", "models", "open_study",
-    "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
+    "View", "audit", "certify", "classify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate",
+    "evaluate_fusion", "evidence", "features", "fuse", "guide", "import_model", "info", "measure", "models", "nearest",
+    "open_study", "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
     "register_table", "resample", "save", "segment", "study", "train", "turn",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ def test_public_names_are_these() -> None:
 
 def test_verbs_stay_verbs_after_their_rooms_are_loaded() -> None:
 
-    for verb in (hx.segment, hx.register, hx.fuse, hx.study):
+    for verb in (hx.segment, hx.classify, hx.register, hx.fuse, hx.study):
         assert isinstance(verb, FunctionType)
 
 

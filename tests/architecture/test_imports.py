@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "radiomics": {"core", "modality", "kernels"},
     "segment": {"core", "modality", "models", "trust"},
     "detect": {"core", "modality", "models", "trust", "radiomics"},
+    "classify": {"core", "modality", "models", "trust", "radiomics"},
     "train": {"core", "modality", "io", "models", "trust", "evaluate", "radiomics", "segment", "detect", "classify"},
     "evaluate": {"core", "modality", "io", "models", "trust", *TASKS},
     "phantom": {"core", "modality", "io"},

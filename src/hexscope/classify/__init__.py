@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from hexscope.classify.held_out import HeldOutClasses
+from hexscope.classify.trees import tree_scores
 from hexscope.core.image import Image
 from hexscope.core.results import Scores
 from hexscope.models.contract import Inputs
-from hexscope.models.scores import look, parts_of
+from hexscope.models.scores import look, parts_of, views
 from hexscope.models.shelf import Model
 
 __all__ = ["classify"]
@@ -24,19 +25,24 @@ def classify(images: Inputs, model: Model, *, coverage: float | None = 0.9) -> S
     raises (QuantityError, GeometryError, UsageError); NoModelError for a model that does not classify.
     """
     recipe, classifier = parts_of(model.card)
+    beware = model.admit(images)
     seen = look(model.card, model.network, images)
-    raw = classifier.probabilities(classifier.logits(seen.scores), recipe.temperature)
+    scores = seen.scores
+    if classifier.trees:
+        shown_views = list(views(seen.prepared.array, recipe, mirror=False))
+        scores = np.vstack([scores, tree_scores(model.trees, shown_views, classifier.exclusive)])
+    raw = classifier.probabilities(classifier.logits(scores), recipe.temperature)
     held = HeldOutClasses.read(model.folder)
     p = raw if held is None else held.calibrator(raw[None])[0] if classifier.exclusive else raw
-    warnings = [s.removeprefix("warning: ") for s in seen.prepared.steps if s.startswith("warning: ")]
+    warnings = [*beware, *(s.removeprefix("warning: ") for s in seen.prepared.steps if s.startswith("warning: "))]
     shown: tuple[str, ...] | None = None
     abstains = False
     if coverage is not None and held is None:
         warnings.append(f"model {model.card.name} keeps no held-out cases: no set of classes can be promised")
     elif coverage is not None and held is not None:
-        kept, undecided, reasons = held.not_excluded(p, coverage)
-        shown = tuple(name for name, inside in zip(model.card.classes, kept, strict=True) if inside)
-        abstains = undecided
+        kept, undecided, reasons = held.not_excluded(p[None], coverage)
+        shown = tuple(name for name, inside in zip(model.card.classes, kept[0], strict=True) if inside)
+        abstains = bool(undecided[0])
         warnings += reasons
     first = images if isinstance(images, Image) else images[recipe.channels[0].name]
     told = [s for s in seen.prepared.steps if not s.startswith("warning: ")]

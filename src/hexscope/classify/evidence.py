@@ -6,6 +6,7 @@ mean of what surrounds it, and what the class loses is noted there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -55,8 +56,9 @@ def evidence(images: Inputs, model: Model, name: str | None = None) -> Image:
     counts = np.zeros_like(lost)
     for window in _windows(prepared.array.shape[1:], recipe.dims):
         drop = whole[chosen] - log_odds(_hidden(prepared.array, window))[chosen]
-        lost[window] += drop
-        counts[window] += 1
+        share = _tent([s.stop - s.start for s in window])
+        lost[window] += drop * share
+        counts[window] += share
     values = restore((lost / counts).astype(np.float32)[None], prepared)[0]
     first = images if isinstance(images, Image) else images[recipe.channels[0].name]
     step = f"evidence: loss of log-odds of {classes[chosen]} by occlusion, model {model.card.name}"
@@ -74,6 +76,14 @@ def _windows(shape: tuple[int, ...], dims: int) -> list[tuple[slice, ...]]:
         ends = [(max(0, int(m - half * n / count)), min(n, int(np.ceil(m + half * n / count)))) for m in middles]
         sides.append([slice(a, b) for a, b in ends])
     return list(product(*sides))
+
+
+def _tent(sides: Sequence[int]) -> NDArray[np.float64]:
+    """What a window says counts most at its middle, so that no seams show."""
+    out = np.ones(())
+    for n in sides:
+        out = np.multiply.outer(out, np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)).astype(np.float64))
+    return np.asarray(out)
 
 
 def _hidden(array: Floats, window: tuple[slice, ...]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,24 @@ class HeldOutClasses:
     exclusive: bool
     calibrator: Calibrator = field(default_factory=Calibrator)
 
-    def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, bool, list[str]]:
-        """Which classes cannot be excluded (classes,), whether that leaves the case undecided, and what to beware of.
+    def not_excluded(self, probabilities: Floats, coverage: float) -> tuple[Bools, Bools, list[str]]:
+        """Of cases (n, classes): which classes cannot be excluded (n, classes), whether that leaves a case undecided
+        (n,), and what to beware of.
 
         Split conformal, each class by itself (`hexscope.trust.conformal.label_sets`). Where classes do not exclude
         each other, each is a question of its own: a class is in the set unless "it holds" is excluded, and the case is
         undecided where for some class neither answer is.
         """
+        questions = _questions(self, coverage)
         if self.exclusive:
-            sets = self._sets(self.probabilities, self.asked.argmax(axis=1), coverage)
-            kept = sets.of(probabilities[None])[0]
-            return kept, int(kept.sum()) != 1, list(sets.reasons)
-        kept = np.zeros(len(probabilities), bool)
-        undecided, reasons = False, []
-        for k, p in enumerate(probabilities):
-            mine = self.probabilities[:, k]
-            sets = self._sets(np.stack([1 - mine, mine], axis=1), self.asked[:, k].astype(int), coverage)
-            no, kept[k] = sets.of(np.array([[1 - p, p]]))[0]
-            undecided |= bool(no == kept[k])
-            reasons += list(sets.reasons)
-        return kept, undecided, reasons
-
-    def _sets(self, probabilities: Floats, truth: NDArray[np.intp], coverage: float) -> LabelSets:
-        return label_sets(probabilities, truth, self.groups.tolist(), coverage)
+            kept = questions[0].of(probabilities)
+            return kept, kept.sum(axis=1) != 1, list(questions[0].reasons)
+        kept = np.zeros(probabilities.shape, bool)
+        undecided = np.zeros(len(probabilities), bool)
+        for k, p in enumerate(probabilities.T):
+            no, kept[:, k] = questions[k].of(np.stack([1 - p, p], axis=1)).T
+            undecided |= no == kept[:, k]
+        return kept, undecided, [reason for sets in questions for reason in sets.reasons]
 
     def as_data(self) -> dict[str, Any]:
         """As plain data for JSON."""
@@ -96,10 +92,25 @@ class HeldOutClasses:
     def read(cls, folder: Path) -> HeldOutClasses | None:
         """Those of a model folder; None where it keeps none."""
         path = folder / CALIBRATION
-        if not path.is_file():
-            return None
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FormatError(f"{path} cannot be read: {error}") from error
-        return cls.from_data(data)
+        return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, stamp: int) -> HeldOutClasses:
+    """Read once for many images; ``stamp`` changes when the file does."""
+    try:
+        return HeldOutClasses.from_data(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path} cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _questions(held: HeldOutClasses, coverage: float) -> tuple[LabelSets, ...]:
+    """The sets of a coverage: of all classes at once, or of each with its no and yes."""
+    groups = held.groups.tolist()
+    if held.exclusive:
+        return (label_sets(held.probabilities, held.asked.argmax(axis=1), groups, coverage),)
+    return tuple(
+        label_sets(np.stack([1 - p, p], axis=1), asked.astype(int), groups, coverage)
+        for p, asked in zip(held.probabilities.T, held.asked.T, strict=True)
+    )

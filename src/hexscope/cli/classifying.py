@@ -6,16 +6,13 @@ import argparse
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
 from hexscope.cli.learning import assignment
 from hexscope.cli.making import case_names, each_case, images_for
 from hexscope.model_verbs import open_model
-
-if TYPE_CHECKING:
-    from hexscope.models.shelf import Model
 
 
 def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
@@ -42,7 +39,7 @@ def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
 
 
 def classify(options: Namespace, console: Console) -> int:
-    model = open_model(options.model)
+    model = open_model(options.model, force=options.force)
     read = images_for(options, model)
     if not options.images:
         raise hx.UsageError("classify needs an IMAGE (or every input by --input NAME=PATH)")
@@ -63,7 +60,7 @@ def classify(options: Namespace, console: Console) -> int:
 
 
 def _one(
-    options: Namespace, model: Model, images: dict[str, hx.Image], out: str | None, shown: str | None
+    options: Namespace, model: Any, images: dict[str, hx.Image], out: str | None, shown: str | None
 ) -> dict[str, Any]:
     scores = hx.classify(images, model, coverage=options.coverage)
     value: dict[str, Any] = {"model": model.card.name, **scores.as_json()}

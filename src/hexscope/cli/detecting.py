@@ -14,7 +14,7 @@ from hexscope.cli.making import cases, image_of, images_for, liver, source_of
 from hexscope.model_verbs import open_model
 
 #: Options that go with a model, and those that go with the rule.
-_OF_MODEL = ("inputs", "sensitivity", "confidence", "score", "within")
+_OF_MODEL = ("inputs", "sensitivity", "confidence", "score", "within", "force")
 _OF_RULE = ("suv", "liver", "threshold")
 
 
@@ -71,7 +71,7 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
 
 
 def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
-    model = open_model(options.model)
+    model = open_model(options.model, force=options.force)
     read = images_for(options, model)
     within = None if options.within is None else hx.read_mask(options.within)
     asked = {name: getattr(options, name) for name in ("sensitivity", "confidence", "score")}

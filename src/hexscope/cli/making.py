@@ -81,8 +81,8 @@ def segment(options: Namespace, console: Console) -> int:
 
 
 def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
-    if options.inputs or options.uncertainty:
-        raise hx.UsageError("--input and --uncertainty go with a model: add --model NAME or FOLDER")
+    if options.inputs or options.uncertainty or options.force:
+        raise hx.UsageError("--input, --uncertainty and --force go with a model: add --model NAME or FOLDER")
 
     def one(path: str, out: str) -> dict[str, Any]:
         image = image_of(path, options)
@@ -97,7 +97,7 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
 def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     if options.what is not None:
         raise hx.UsageError("a model segments what it was trained for; leave --what out")
-    model = open_model(options.model)
+    model = open_model(options.model, force=options.force)
     read = images_for(options, model)
     many = len(options.images) > 1
 
@@ -231,5 +231,5 @@ def _summary(value: dict[str, Any], console: Console) -> list[str]:
     for number, f in enumerate(value.get("findings", []), start=1):
         place = f.get("center_lps_mm") or f.get("center_px")
         volume = "" if f["volume_ml"] is None else f"  {f['volume_ml']:.3g} ml"
-        lines.append(f"candidate {number}  score {f['score']:.2f}  at {place}{volume}")
+        lines.append(f"candidate {number}  {f['class']}  score {f['score']:.2f}  at {place}{volume}")
     return lines

@@ -183,15 +183,23 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
         help=t("an input of a model that takes several"),
     )
     sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
+    _force(sub, t)
     sub = command("detect", detecting.detect, "candidates: hot lesions on PET by rule, or what a trained model finds")
     _image(sub, t, "images", nargs="*")
     _out(sub, t)
     _reading(sub, t)
     detecting.add_detect(sub, t)
+    _force(sub, t)
     sub = command("classify", classifying.classify, "class scores by a trained model, and the classes not excluded")
     _image(sub, t, "images", nargs="*")
     _reading(sub, t)
     classifying.add_classify(sub, t)
+    _force(sub, t)
+
+
+def _force(sub: Command, t: Callable[[str], str]) -> None:
+    word = t("go on where the model's input gate refuses the image")
+    sub.add_argument("--force", action="store_true", default=None, help=word)
 
 
 def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:

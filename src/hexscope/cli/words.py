@@ -34,6 +34,7 @@ ZH = {
     "also write what of the image the answer rests on, on the image's own grid": "同时写出答案所依据的图像区域，位于图像自身网格",
     "the class whose evidence is asked; else the likeliest": "要查看依据的类别；缺省为评分最高者",
     "also name the N labelled cases most alike": "同时列出最相似的 N 个已标注病例",
+    "go on where the model's input gate refuses the image": "即使模型的输入关口拒绝该图像也继续",
     "remedy": "处理办法",
     "stopped": "已中止",
     "print one JSON value on stdout": "在标准输出打印一个 JSON 值",

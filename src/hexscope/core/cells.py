@@ -33,7 +33,7 @@ def codes_of(part: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def cuts_of(code: int, dims: int) -> list[list[Point]]:
-    """Where the surface cuts a cell, 0..1 along its sides: lines of two points in a square, closed polygons in a cube."""
+    """Where the surface cuts a cell, 0..1 along its sides: lines of two points, or closed polygons in a cube."""
     inside = {corner: bool(code >> bit & 1) for bit, corner in enumerate(corners_of(dims))}
     if dims == 2:
         return [list(ends) for ends in _cuts([(0, 0), (0, 1), (1, 1), (1, 0)], inside)]

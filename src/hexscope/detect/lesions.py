@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.results import Finding, Findings
+from hexscope.detect.candidates import Candidates, of_filters, of_network, together
+from hexscope.detect.evidence import PEAK_WORD, evidence
+from hexscope.detect.judge import FIT, SHARES, Judged, merged, of_peaks
+from hexscope.detect.parts import parts_of
+from hexscope.detect.region import region_of
 from hexscope.errors import FormatError, NoModelError, RefusedError
 from hexscope.models.boxes import given, middles, world_box
 from hexscope.models.contract import Inputs
 from hexscope.models.detector import Detector
-from hexscope.models.peaks import maps, peaks
-from hexscope.models.prepare import prepare
+from hexscope.models.peaks import Maps, maps, peaks
+from hexscope.models.prepare import Prepared, prepare
 from hexscope.models.shelf import Model
 from hexscope.trust.promise import HeldOut, promise
 
@@ -26,6 +31,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Held-out scores beside the card, from which a promise is made.
 CALIBRATION = "calibration.json"
+#: The worst misses of training's own figures, for the report.
+WORST = "training/worst.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,8 @@ class Found:
     scores  (n,) 0..1
     shares  (n, classes) what speaks for each class
     fit     (n,) the IoU that the box is expected to have
+    evidence  by name of a feature (n,): what spoke for each
+    labels  on the image's grid, where candidates have outlines: 1 for the first of them, 2 for the second, …
     """
 
     boxes: Floats
@@ -44,36 +53,85 @@ class Found:
     scores: Floats
     shares: Floats
     fit: Floats
+    evidence: Mapping[str, Floats]
     engine: str
     warnings: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    labels: NDArray[np.uint16] | None = None
 
 
 def look(model: Model, images: Inputs) -> Found:
     """Every candidate of one case: ``images`` by input name, or the image of the only input.
 
-    Raises NoModelError for a model of another task, and what `hexscope.models.prepare.prepare` raises.
+    A model that segments is read as a detector: each part of a structure, or each object, is a candidate.
+
+    Raises NoModelError for a model of another task, RefusedError where the model's input gate shuts, and what
+    `hexscope.models.prepare.prepare` raises.
     """
     card = model.card
+    if card.task == "segment":
+        return _segmented(model, images)
     if card.task != "detect" or card.recipe is None or card.detector is None:
         raise NoModelError(f"model {card.name} is made to {card.task}, not to detect")
+    beware = model.admit(images)
     prepared = prepare(images, card.recipe)
-    planes, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
-    held = peaks(planes, prepared.grid.shape, same=card.detector.same)
-    order = np.argsort(-held.scores, kind="stable")
+    seen_by, engine = maps(model.network, prepared, card.recipe, mirror=card.detector.mirror)
+    held, table = judged(model, card.detector, prepared, seen_by)
     warnings = [s.removeprefix("warning: ") for s in prepared.steps if s.startswith("warning: ")]
     told = [s for s in prepared.steps if not s.startswith("warning: ")]
-    heat = held.heat[order]
     return Found(
-        boxes=given(held.boxes[order].astype(np.float64), prepared),
-        kinds=heat.argmax(axis=1) if len(heat) else np.zeros(0, np.intp),
-        scores=held.scores[order],
-        shares=heat,
-        fit=held.fit[order],
+        boxes=given(held.boxes, prepared),
+        kinds=held.shares.argmax(axis=1) if len(held.shares) else np.zeros(0, np.intp),
+        scores=held.scores,
+        shares=held.shares,
+        fit=held.fit,
+        evidence=table,
         engine=engine,
-        warnings=tuple(warnings),
+        warnings=(*beware, *warnings),
         steps=(*told, f"detect: model {card.name} ({engine})"),
     )
+
+
+def _segmented(model: Model, images: Inputs) -> Found:
+    made = model.predict(images)
+    parts = parts_of(made, model.card)
+    shares = np.zeros((len(parts.boxes), len(model.card.classes)))
+    shares[np.arange(len(shares)), parts.kinds] = parts.scores
+    step = f"detect: parts of what model {model.card.name} segmented ({made.engine})"
+    return Found(
+        boxes=parts.boxes,
+        kinds=parts.kinds,
+        scores=parts.scores,
+        shares=shares,
+        fit=parts.scores,
+        evidence={},
+        engine=made.engine,
+        warnings=made.warnings,
+        steps=(step,),
+        labels=parts.labels,
+    )
+
+
+def judged(model: Model, detector: Detector, prepared: Prepared, seen_by: Maps) -> tuple[Judged, dict[str, Floats]]:
+    """Candidates scored and merged, and the features that weigh most with the trees."""
+    if not detector.judged:
+        return of_peaks(peaks(seen_by, prepared.grid.shape, same=detector.same)), {}
+    found, region = candidates(detector, prepared, seen_by)
+    table, names = evidence(found, prepared.array, region, seen_by, model.card.classes)
+    if not len(found):
+        return Judged(found.boxes, np.zeros((0, len(model.card.classes))), np.zeros(0), np.zeros(0)), {}
+    said = model.trees.run(table)
+    held = merged(found, said[SHARES], said[FIT][:, 0], detector.same, table[:, names.index(PEAK_WORD)])
+    return held, {name: table[held.rows, names.index(name)] for name in detector.speaks if name in names}
+
+
+def candidates(detector: Detector, prepared: Prepared, seen_by: Maps) -> tuple[Candidates, NDArray[np.bool_]]:
+    """The first two stages: the region, and what may lie there."""
+    region = region_of(prepared.array[0], detector.region)
+    parts = [of_network(seen_by, prepared.grid.shape)]
+    if detector.candidates != "network":
+        parts.append(of_filters(prepared.array, region, detector.sizes))
+    return together(parts), region
 
 
 # ---- findings -----------------------------------------------------------------------------------------------
@@ -96,11 +154,11 @@ def find(
     score        the score itself; neither: the one that the card names
     within       only candidates whose middle lies in this mask
 
-    Not a diagnosis. ``mask`` holds the ellipse in each box.
+    Not a diagnosis. ``mask`` holds the ellipse in each box, or, of a model that segments, the outlines.
     """
+    beware = model.admit(images)
     found = look(model, images)
-    detector = model.card.detector
-    assert detector is not None
+    detector = model.card.detector or Detector()
     first = images if isinstance(images, Image) else images[model.card.inputs[0].name]
     said: Mapping[str, Any] | None = None
     least = detector.score if score is None else score
@@ -113,19 +171,21 @@ def find(
     at = np.flatnonzero(keep)
     items = tuple(_finding(model, first, found, int(i), n) for n, i in enumerate(at, start=1))
     step = f"{found.steps[-1]}; score of at least {least:.3g}"
-    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in found.warnings))
+    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in (*beware, *found.warnings)))
     return Findings(
         items=items,
-        method=f"model {model.card.name}: {stages(detector)}; score of at least {least:.3g}",
-        mask=_ellipses(found.boxes[at], first.grid),
+        method=f"model {model.card.name}: {stages(model.card.detector)}; score of at least {least:.3g}",
+        mask=replace(_outlines(found, at, first.grid), files=first.files, name=first.name),
         promise=said,
-        warnings=(*found.warnings, *(() if items else ("no candidate was found",))),
+        warnings=(*beware, *found.warnings, *(() if items else ("no candidate was found",))),
         steps=steps,
     )
 
 
-def stages(detector: Detector) -> str:
+def stages(detector: Detector | None) -> str:
     """The four stages in words."""
+    if detector is None:
+        return "parts of what it segments"
     judge = "gradient-boosted trees on features" if detector.judged else "the network's own score"
     return f"region {detector.region}, candidates of {detector.candidates}, {judge}, merged at IoU {detector.same:g}"
 
@@ -161,7 +221,9 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
     if len(model.card.classes) > 1:
         total = max(float(found.shares[i].sum()), 1e-9)
         measures |= {f"share/{n}": float(v) / total for n, v in zip(model.card.classes, found.shares[i], strict=True)}
-    measures["expected_iou"] = float(found.fit[i])
+    if found.labels is None:
+        measures["expected_iou"] = float(found.fit[i])
+    measures |= {f"evidence/{name}": float(values[i]) for name, values in found.evidence.items()}
     sides = box[dims:] - box[:dims]
     if grid.spacing_mm is not None:
         measures["longest_side_mm"] = float((sides * np.array(grid.spacing_mm)).max())
@@ -172,10 +234,27 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
         center_px=None if placed else tuple(float(v) for v in middle),
         box_lps_mm=world_box(box, grid) if placed else None,
         box_px=None if placed else tuple(round(float(v), 2) for v in box),
+        volume_ml=_volume(found, i, grid),
         measures=measures,
         series=str(image.facts.get("SeriesInstanceUID", image.name)),
         label=label,
     )
+
+
+def _volume(found: Found, i: int, grid: Grid) -> float | None:
+    """Of an outlined candidate on a grid that says its spacing; a box has none."""
+    if found.labels is None or grid.voxel_volume_ml is None or grid.ndim != 3:
+        return None
+    return float((found.labels == i + 1).sum()) * grid.voxel_volume_ml
+
+
+def _outlines(found: Found, at: NDArray[np.intp], grid: Grid) -> Mask:
+    """Labels 1, 2, … of the candidates ``at``: their outlines, or the ellipses in their boxes."""
+    if found.labels is None:
+        return _ellipses(found.boxes[at], grid)
+    new = np.zeros(len(found.boxes) + 1, np.uint16)
+    new[at + 1] = np.arange(1, len(at) + 1)
+    return Mask.from_array(new[found.labels], grid, {n: f"candidate {n}" for n in range(1, len(at) + 1)})
 
 
 def _ellipses(boxes: Floats, grid: Grid) -> Mask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +66,11 @@ def _result(one: Said, classes: Sequence[str], exclusive: bool) -> CaseResult:
     likely = np.clip(np.where(asked, p, 1 - p), 1e-7, 1)
     figures: dict[str, float | None] = {}
     if exclusive:
+        figures["p_true"] = float(p[asked].max(initial=0.0))
         figures["accuracy"] = float(asked[int(p.argmax())])
         figures["log_loss"] = -float(np.log(max(float(p[asked].max(initial=0.0)), 1e-7)))
     else:
+        figures["p_true"] = float(likely.mean())
         figures["accuracy"] = float(((p > 0.5) == asked).mean())
         figures["log_loss"] = -float(np.log(likely).sum())
     figures["brier"] = float(((p - asked) ** 2).sum())
@@ -114,6 +116,7 @@ def evaluate_classifier(
     know.
     """
     table.require("label")
+    model = replace(model, forced=True)  # labelled cases are measured, however strange
     classes = model.card.classes
     strange = sorted({mark for case in table.cases for mark in case.marks} - set(classes))
     if strange:

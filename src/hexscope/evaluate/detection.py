@@ -44,13 +44,12 @@ def evaluate_detector(
     failed = list(table.refused)
     for number, case in enumerate(table.cases, start=1):
         try:
-            started = time.process_time()
             images = open_images(case, declared)
             begun = time.process_time()
             found = look(model, _fitting(images, model))
             spent = time.process_time() - begun
             sheets.append(sheet_of(case, table, target, images, found, model.card.classes))
-            results.append(_result(sheets[-1], spent, started, found.warnings))
+            results.append(result_of(sheets[-1], spent, found.warnings))
         except HexscopeError as error:
             failed.append(Refusal(case.case, str(error)))
         if progress is not None:
@@ -81,7 +80,8 @@ def sheet_of(
     return Sheet(case.case, case.group, ours, Boxes.of(truth.boxes, kinds, dims=dims))
 
 
-def _result(sheet: Sheet, spent: float, started: float, warnings: tuple[str, ...]) -> CaseResult:
+def result_of(sheet: Sheet, spent: float = 0.0, warnings: tuple[str, ...] = ()) -> CaseResult:
+    """One case by itself: how much of it was found, and how many false ones score higher than the first true one."""
     near, close = match([sheet], "centre"), match([sheet], "iou", 0.5)
     facts: dict[str, float | None] = {"objects": float(len(near.here)), "findings": float(len(near.scores))}
     figures: dict[str, float | None] = {"found_iou50": None, "false_before_first": None}
@@ -101,7 +101,7 @@ def evaluation_of(
     seed: int = 0,
 ) -> Evaluation:
     """Figures of all cases together. AP and CPM are of the whole set: no mean of cases, though given with intervals."""
-    base = Evaluation.of([replace(r, figures={}) for r in results], failed, seed=seed)
+    base = Evaluation.of(results, failed, seed=seed)
     if not sheets or not any(len(sheet.truth.boxes) for sheet in sheets):
         return replace(base, cases=tuple(results), notes=(*base.notes, "no case holds an object: nothing to measure"))
     near, close, loose = match(sheets, "centre"), match(sheets, "iou", 0.5), match(sheets, "iou", 0.1)
@@ -121,5 +121,8 @@ def evaluation_of(
             part = match(sheets, "iou", 0.5, i)
             if len(part.here):
                 metrics[f"ap50/{classes[i]}"] = part.estimate(part.average_precision, seed)
+    for name in ("found_iou50", "false_before_first"):
+        if name in base.metrics:
+            metrics[name] = base.metrics[name]
     notes = () if told else ("no class of the table is one of the model's: objects of any class count alike",)
     return replace(base, metrics=metrics, cases=tuple(results), notes=(*base.notes, *notes))

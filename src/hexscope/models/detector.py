@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from hexscope.errors import FormatError, UsageError
 
-#: Where candidates come from: the network's peaks, filters for blobs and hot spots, or both together.
-Source = Literal["network", "filters", "both"]
-SOURCES: tuple[Source, ...] = ("network", "filters", "both")
+#: Where candidates come from: the network's peaks, or these and filters for blobs and hot spots together.
+Source = Literal["network", "both"]
+SOURCES: tuple[Source, ...] = ("network", "both")
 #: Where they may lie: anywhere, or in what is no background.
 Region = Literal["whole", "body"]
 REGIONS: tuple[Region, ...] = ("whole", "body")
@@ -31,6 +31,7 @@ class Detector:
     mirror      the network looks at the mirror image along the last axis as well
     sizes       diameters that the filters look for, in pixels of what the network sees
     same        boxes that overlap more are merged into one
+    speaks      features that weigh most with the classifier; each finding tells them
     score       findings below it are left out unless a sensitivity is asked for
     hit         in words, when a finding counts as a hit in the figures of the promise
     """
@@ -41,6 +42,7 @@ class Detector:
     mirror: bool = False
     sizes: tuple[float, ...] = ()
     same: float = 0.5
+    speaks: tuple[str, ...] = ()
     score: float = 0.0
     hit: str = "the middle of a finding lies in its box"
 
@@ -52,12 +54,13 @@ class Detector:
 
     def as_data(self) -> dict[str, Any]:
         """As plain data for TOML or JSON."""
-        return asdict(self) | {"sizes": list(self.sizes)}
+        return asdict(self) | {"sizes": list(self.sizes), "speaks": list(self.speaks)}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Detector:
         """From what ``as_data`` gave. FormatError names what is wrong."""
         try:
-            return cls(**{**data, "sizes": tuple(float(v) for v in data.get("sizes", ()))})
+            sizes = tuple(float(v) for v in data.get("sizes", ()))
+            return cls(**{**data, "sizes": sizes, "speaks": tuple(data.get("speaks", ()))})
         except (TypeError, ValueError, UsageError) as error:
             raise FormatError(f"the detector is broken: {error}") from error

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,12 @@ class Network:
             known = self._measured(sample, runs)
         return known is not None and known.prefers_openvino(runs)
 
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self._bytes).hexdigest()
+
     def _key(self, sample: Floats) -> str:
-        said = (hashlib.sha256(self._bytes).hexdigest(), sample.shape, threads(), _versions())
+        said = (self._digest, sample.shape, threads(), _versions())
         return hashlib.sha256(repr(said).encode()).hexdigest()[:24]
 
     def _measured(self, sample: Floats, runs: int) -> Timing | None:
@@ -176,6 +180,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return out, time.perf_counter() - since
 
 
+@cache
 def _versions() -> tuple[str, ...]:
     from importlib.metadata import version
 

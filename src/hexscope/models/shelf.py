@@ -1,7 +1,8 @@
 """Where models lie and how a name finds one: shipped with Hexscope, in $HEXSCOPE_MODELS, or a folder that is named.
 
 A model folder holds ``card.toml`` and ``weights.onnx`` (and ``weights.int8.onnx`` where that gave the same answers in
-validation), and may hold its plan, its training and its report.
+validation), and may hold its plan, its training, its report, and ``gate.json``, by which it knows what it was made
+for.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,23 +20,32 @@ from hexscope.errors import FormatError, HexscopeError, InputError, NoModelError
 from hexscope.models.apply import Prediction, predict
 from hexscope.models.card import ModelCard
 from hexscope.models.contract import Inputs
+from hexscope.models.gatekeeper import GATE, read_gate, warnings
 from hexscope.models.runtime import Network
+from hexscope.models.trees import TreeGraph
+from hexscope.trust.gate import Gate
 
 CARD = "card.toml"
 #: Weights by preference: quantised ones are only there where validation showed no loss.
 WEIGHTS = ("weights.int8.onnx", "weights.onnx")
+#: Trees over features, where the card names them.
+TREES = "classifier.onnx"
 #: What of a model folder travels when it is imported, and how large a file may be. Checkpoints stay behind.
-_TRAVELS = (CARD, "plan.json", "report.html", *WEIGHTS)
+_TRAVELS = (CARD, "plan.json", "report.html", GATE, "classifier.onnx", "calibration.json", "nearest.npz", *WEIGHTS)
 _LARGEST_BYTES = 2 << 30
 _SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A card and the folder it lies in; the network is opened when it is first needed and kept."""
+    """A card and the folder it lies in; network and input gate are opened when they are first needed and kept.
+
+    forced  what its gate would refuse is told as a warning only
+    """
 
     card: ModelCard
     folder: Path
+    forced: bool = False
 
     @classmethod
     def open(cls, folder: Path) -> Model:
@@ -56,11 +66,30 @@ class Model:
     def network(self) -> Network:
         return Network(self.weights)
 
+    @cached_property
+    def trees(self) -> TreeGraph:
+        """The trees of a classifier that lies beside the network. InputError where there is none."""
+        return TreeGraph(self.folder / TREES)
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        return read_gate(self.folder)
+
+    def admit(self, images: Inputs) -> tuple[str, ...]:
+        """What to beware of with this case, by the input gate. RefusedError where it is far from all that the model was
+        trained on, unless ``forced``."""
+        return warnings(self.gate, self.card, images, force=self.forced)
+
     def predict(self, images: Inputs) -> Prediction:
-        """The answer on one case: ``images`` by input name, or the image of its only input."""
+        """The answer on one case: ``images`` by input name, or the image of its only input. See `admit`."""
         if self.card.task != "segment":
             raise NoModelError(f"model {self.card.name} is made to {self.card.task}, not to segment")
-        return predict(self.card, self.network, images)
+        beware = self.admit(images)
+        made = predict(self.card, self.network, images)
+        if not beware:
+            return made
+        mask = replace(made.mask, steps=(*made.mask.steps, *(f"warning: {w}" for w in beware)))
+        return replace(made, mask=mask, warnings=(*beware, *made.warnings))
 
 
 @dataclass(frozen=True)

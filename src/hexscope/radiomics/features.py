@@ -32,7 +32,7 @@ class Features(Mapping[str, float]):
     """Values by IBSI name; a feature that means nothing for this region is NaN.
 
     steps     what was done to image and mask before
-    left_out  families that do not fit this image, and why
+    left_out  families of the IBSI that do not fit this image, and why
     """
 
     values_by_name: Mapping[str, float]
@@ -76,8 +76,8 @@ def features(
     part = mask.of(which)
     if not part.any():
         raise InputError(f"the mask {mask.name} has no voxel of label {which}; nothing can be measured there")
-    left_out = _misfits(image.grid)
-    wanted = _wanted(families, left_out)
+    misfits = _misfits(image.grid)
+    wanted = _wanted(families, misfits)
     values, part, grid, steps = _prepared(image, part, chosen)
     chosen = _fitting(chosen, image)
     if values.ndim == 2:
@@ -85,7 +85,8 @@ def features(
     spacing = grid.spacing_mm if grid.spacing_mm is None or grid.ndim == 3 else (1.0, *grid.spacing_mm)
     region = Region.of(values, part, spacing, chosen)
     steps = (f"label {which}: {int(part.sum())} voxels", *steps, *_told(region, image, wanted))
-    return Features(families_of(region, wanted), steps, {} if families is not None else left_out)
+    left_out = {} if families is not None else {f: why for f, why in misfits.items() if f != "plane"}
+    return Features(families_of(region, wanted), steps, left_out)
 
 
 # ---- what fits ----------------------------------------------------------------------------------------------
@@ -129,13 +130,13 @@ def _misfits(grid: Grid) -> dict[str, str]:
     return out | {"morph": why, "loc": why}
 
 
-def _wanted(families: Sequence[str] | None, left_out: Mapping[str, str]) -> list[str]:
+def _wanted(families: Sequence[str] | None, misfits: Mapping[str, str]) -> list[str]:
     if families is None:
-        return [f for f in FAMILIES if f not in left_out]
+        return [f for f in FAMILIES if f not in misfits]
     for name in families:
-        if name in left_out:
-            error = UncalibratedError if "needs a spacing" in left_out[name] else GeometryError
-            raise error(f"the family {name} {left_out[name]}")
+        if name in misfits:
+            error = UncalibratedError if "needs a spacing" in misfits[name] else GeometryError
+            raise error(f"the family {name} {misfits[name]}")
     return list(families)
 
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hexscope.errors import InputError
+from hexscope.errors import InputError, UsageError
 from hexscope.radiomics.settings import FeatureSettings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Part = NDArray[np.bool_]
+
+#: Grey levels beyond which a bin width is a slip: textures count levels that recur.
+_MOST_LEVELS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,9 @@ class Region:
         cls, values: NDArray[Any], mask: Part, spacing_mm: tuple[float, ...] | None, settings: FeatureSettings
     ) -> Region:
         """The region of ``mask`` in ``values``. Raises InputError where it is empty or holds what is no number."""
+        if values.ndim != 3 or values.shape != mask.shape:
+            raise UsageError(f"values and mask are (z, y, x) and alike; got {values.shape} and {mask.shape}")
+        mask = np.asarray(mask, dtype=bool)
         box = _box(mask)
         drawn = mask[box]
         inside = values[box]
@@ -100,7 +106,13 @@ def levels_of(values: Floats, settings: FeatureSettings) -> Ints:
     low = float(values.min())
     if settings.bin_width is not None:
         start = low if settings.range[0] is None else settings.range[0]
-        return np.asarray(np.floor((values - start) / settings.bin_width), dtype=np.int64) + 1
+        levels = np.asarray(np.floor((values - start) / settings.bin_width), dtype=np.int64) + 1
+        if levels.max() > _MOST_LEVELS:
+            raise UsageError(
+                f"a bin width of {settings.bin_width:g} makes {levels.max()} grey levels of values from {low:g} to "
+                f"{values.max():g}, more than {_MOST_LEVELS}; take a wider one, or a narrower range"
+            )
+        return levels
     return fixed_number(values, low, float(values.max()), settings.bins)
 
 

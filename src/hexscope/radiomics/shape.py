@@ -6,7 +6,7 @@ at half height (`core.cells`): its volume and area are sums over the codes of it
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import fft
@@ -15,9 +15,12 @@ from scipy.spatial.distance import pdist
 
 from hexscope.core.cells import codes_of, corners_of, cuts_of
 from hexscope.errors import GeometryError, UncalibratedError
-from hexscope.radiomics.region import Floats, Part, Region
+from hexscope.radiomics.region import Floats, Ints, Part, Region
 
 Values = dict[str, float]
+
+#: Voxels of a box (some 370 bytes each) up to which all pairs of voxels are weighed.
+_MOST_FOR_PAIRS = 8_000_000
 
 
 def morphology(region: Region) -> Values:
@@ -73,22 +76,34 @@ def _over(above: float, below: float) -> float:
 
 
 @cache
-def _triangles() -> tuple[Floats, Floats, Floats]:
-    """Of every code of a cell: triangles (256, n, 2, 3) by two of their sides, padded with nothing; the volume under
-    them seen from the cell's first corner (256,); twice their vector area (256, 3). Outward is positive."""
+def _pieces() -> tuple[Ints, Floats, Floats, Floats]:
+    """Triangles of all codes of a cell: the code of each (n,) and two of its sides (n, 2, 3). Of every code: the volume
+    under its triangles seen from the cell's first corner (256,), and twice their vector area (256, 3), outward."""
     corners = np.array(corners_of(3))
     found = [_cut(code, corners) for code in range(256)]
-    most = max(len(sides) for sides, _, _ in found)
-    padded = np.zeros((256, most, 2, 3))
-    for code, (sides, _, _) in enumerate(found):
-        padded[code, : len(sides)] = sides
-    return padded, np.array([v for _, v, _ in found]), np.array([a for _, _, a in found])
+    codes = np.repeat(np.arange(256), [len(sides) for sides, _, _ in found])
+    return (
+        codes,
+        np.concatenate([s for s, _, _ in found]),
+        np.array([v for _, v, _ in found]),
+        np.array([a for *_, a in found]),
+    )
+
+
+@lru_cache(maxsize=64)
+def _areas(step: tuple[float, ...]) -> Floats:
+    """Area of the surface in a cell of these sides, by its code, (256,)."""
+    codes, sides, _, _ = _pieces()
+    scaled = sides * np.array(step)
+    area = np.linalg.norm(np.cross(scaled[:, 0], scaled[:, 1]), axis=1) / 2.0
+    return np.bincount(codes, area, minlength=256).astype(np.float64, copy=False)
 
 
 def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
-    """A bent polygon is cut into triangles so that it bulges outward most, as the common tables have it.
+    """The triangles of a code. A bent polygon bulges away from the side that has fewer corners at it, and towards none
+    where both have as many: so form and background are treated alike, as the common tables do.
 
-    Where several cuts do, each counts in part: so that the area is that of the mirror image too.
+    Where several cuts do so, each counts in part: the area is that of the mirror image too.
     """
     sides, volume, outward = np.zeros((0, 2, 3)), 0.0, np.zeros(3)
     away = np.where([code >> bit & 1 for bit in range(8)], -1.0, 1.0)  # from the inside
@@ -97,11 +112,13 @@ def _cut(code: int, corners: Floats) -> tuple[Floats, float, Floats]:
         near = np.abs(corners - loop[:, None]).sum(axis=2) < 0.75
         slope = ((corners - loop[:, None]) * (away * near)[..., None]).sum(axis=(0, 1))
         fans = [_fan(np.roll(loop, -first, axis=0), slope) for first in range(len(loop))]
-        most = max(fan[1] for fan in fans)
-        best = [fan for fan in fans if fan[1] > most - 1e-9]
+        volumes = np.array([fan[1] for fan in fans])
+        lean = np.sign(away @ near.any(axis=0))
+        wanted = volumes.mean() if lean == 0 else lean * (lean * volumes).max()
+        best = [fan for fan in fans if abs(fan[1] - wanted) < np.abs(volumes - wanted).min() + 1e-9]
         part = np.array([1.0 / len(best), 1.0])[:, None]  # an area is that of its sides' product
         sides = np.concatenate([sides, *(fan[0] * part for fan in best)])
-        volume, outward = volume + most, outward + best[0][2]
+        volume, outward = volume + best[0][1], outward + best[0][2]
     return sides, volume, outward
 
 
@@ -116,15 +133,13 @@ def _fan(loop: Floats, slope: Floats) -> tuple[Floats, float, Floats]:
 
 def _mesh(part: Part, step: Floats) -> tuple[float, float]:
     """Volume and area inside the mesh, by the divergence theorem."""
-    sides, volumes, outward = _triangles()
+    _, _, volumes, outward = _pieces()
     codes = codes_of(part)
     often = np.bincount(codes.ravel(), minlength=256).astype(np.float64)
-    scaled = sides * step
-    areas = np.linalg.norm(np.cross(scaled[:, :, 0], scaled[:, :, 1]), axis=2).sum(axis=1) / 2.0
     at = np.nonzero((codes > 0) & (codes < 255))
     seen_from = np.stack(at, axis=1).astype(np.float64)
     lifted = float((outward[codes[at]] * seen_from).sum()) / 6.0
-    return float((volumes @ often + lifted) * step.prod()), float(areas @ often)
+    return float((volumes @ often + lifted) * step.prod()), float(_areas(tuple(step.tolist())) @ often)
 
 
 def _vertices(part: Part) -> Floats:
@@ -180,13 +195,14 @@ def _mass_shift(region: Region, voxels: Floats, step: Floats) -> float:
 def _neighbourly(region: Region, step: Floats) -> Values:
     """Moran's I and Geary's C: do near voxels have like values? Weights are 1 / distance, of all pairs of voxels.
 
-    The sums over pairs are correlations, done by Fourier transform: N log N where pair by pair is N².
+    The sums over pairs are correlations, done by Fourier transform: N log N where pair by pair is N². NaN for a single
+    value, and for a region whose box is so large that the transform would fill the memory.
     """
     size = region.mask.shape
     off = np.zeros(size)
     off[region.mask] = region.values - region.values.mean()
     square_sum, count = float((off**2).sum()), int(region.mask.sum())
-    if float(np.ptp(region.values)) == 0.0:
+    if float(np.ptp(region.values)) == 0.0 or off.size > _MOST_FOR_PAIRS:
         return {"moran_i": float("nan"), "geary_c": float("nan")}
     shape: tuple[int, ...] = tuple(int(fft.next_fast_len(2 * n - 1, real=True)) for n in size)
     z, y, x = ((np.minimum(np.arange(m), m - np.arange(m)) * s) ** 2 for m, s in zip(shape, step, strict=True))
@@ -211,6 +227,12 @@ def _neighbourly(region: Region, step: Floats) -> Values:
 # ---- planes -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
+def _lengths(step: tuple[float, ...]) -> Floats:
+    """Length of the outline in a cell of these sides, by its code, (16,)."""
+    return np.array([sum(float(np.linalg.norm((np.array(a) - b) * step)) for a, b in cuts_of(c, 2)) for c in range(16)])
+
+
 def plane_figure(region: Region) -> Values:
     """`plane_*` of a plane figure: ours, for IBSI has no shape of planes. mm where a spacing is known, else pixels.
 
@@ -220,9 +242,7 @@ def plane_figure(region: Region) -> Values:
         raise GeometryError("the family plane is of one slice; of a volume ask for the family morph")
     part = region.shape_mask[0]
     step = np.array((region.spacing_mm or (1.0, 1.0, 1.0))[1:])
-    codes = np.bincount(codes_of(part).ravel(), minlength=16)
-    lengths = [sum(float(np.linalg.norm((np.array(a) - b) * step)) for a, b in cuts_of(c, 2)) for c in range(16)]
-    perimeter = float(codes @ np.array(lengths))
+    perimeter = float(np.bincount(codes_of(part).ravel(), minlength=16) @ _lengths(tuple(step.tolist())))
     area = float(part.sum() * step.prod())
     ends = _vertices(part) * step
     hull = ConvexHull(ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,7 +34,7 @@ class Table:
     level_count: int
 
     @classmethod
-    def of(cls, matrix: Ints, level: Ints, other: Ints, voxels: Floats, level_count: int, count: Any = None) -> Table:
+    def of(cls, matrix: Ints, level: Any, other: Any, voxels: Floats, level_count: int, count: Any = None) -> Table:
         """A table from single events, or from ``count`` of each."""
         widest = int(other.max()) if other.size else 1
         cells = len(voxels) * level_count * widest
@@ -48,6 +49,16 @@ class Table:
         rows, rest = np.divmod(found, widest)
         matrices, levels = np.divmod(rows, level_count)
         return cls(matrices, levels + 1, rest + 1, tally.astype(np.float64), voxels, level_count)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Table]) -> Table:
+        """Tables of the same matrices, counted in parts."""
+        if len(parts) == 1:
+            return parts[0]
+        matrix, level, other, count = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("matrix", "level", "other", "count")
+        )
+        return cls.of(matrix, level, other, parts[0].voxels, parts[0].level_count, count)
 
     def merged(self, group: Ints) -> Table:
         """Matrices added up: ``group`` (matrices,) says into which one each goes."""

@@ -78,17 +78,22 @@ def _plain(
 # ---- what meets ---------------------------------------------------------------------------------------------
 
 
-def _matrices(around: Neighbourhood, through: bool) -> tuple[Ints, Floats]:
-    """(ways, n) the matrix that each voxel counts in by direction, and the voxels (matrices,) of each matrix."""
+def _matrices(around: Neighbourhood, through: bool, some: slice) -> tuple[Ints, Floats]:
+    """(some, n) the matrix that each voxel counts in by direction, and the voxels of each matrix, of all directions."""
     ways = around.directions(through)
+    numbers = np.arange(ways)[some, None]
     if through:
-        return np.repeat(np.arange(ways)[:, None], len(around.place), axis=1), np.full(ways, float(len(around.place)))
-    return around.plane * ways + np.arange(ways)[:, None], np.repeat(around.plane_voxels(), ways).astype(np.float64)
+        return np.broadcast_to(numbers, (len(numbers), len(around.place))), np.full(ways, float(len(around.place)))
+    return around.plane * ways + numbers, np.repeat(around.plane_voxels(), ways).astype(np.float64)
 
 
 def _meetings(around: Neighbourhood, through: bool) -> Table:
-    matrix, voxels = _matrices(around, through)
-    ahead = around.ahead[: len(matrix)]
+    return Table.joined([_some_meetings(around, through, some) for some in around.groups(through)])
+
+
+def _some_meetings(around: Neighbourhood, through: bool, some: slice) -> Table:
+    matrix, voxels = _matrices(around, through, some)
+    ahead = around.ahead[some]
     seen = ahead > 0
     level = np.broadcast_to(around.level, ahead.shape)
     return Table.of(matrix[seen], level[seen], ahead[seen], voxels, around.level_count)
@@ -147,20 +152,23 @@ def _cooccurrence(one_way: Table) -> Values:
 
 
 def _runs(around: Neighbourhood, through: bool) -> Table:
-    matrix, voxels = _matrices(around, through)
-    ways = len(matrix)
-    way, at = np.nonzero(around.behind[:ways] != around.level)  # runs begin where the voxel before is another
-    stride = np.array(around.strides)[way]
-    place, level = around.place[at], around.level[at]
+    return Table.joined([_some_runs(around, through, some) for some in around.groups(through)])
+
+
+def _some_runs(around: Neighbourhood, through: bool, some: slice) -> Table:
+    matrix, voxels = _matrices(around, through, some)
+    begins = around.behind[some] != around.level  # where the voxel before is another
+    way, at = np.nonzero(begins)
+    stride, level = np.array(around.strides[some])[way], around.level[at]
     length = np.ones(len(at), np.int64)
-    growing = np.arange(len(at))
-    reach = place.copy()
+    growing = np.flatnonzero(around.ahead[some][begins] == level)
+    reach = around.place[at[growing]] + stride[growing]
     while growing.size:
+        length[growing] += 1
         reach = reach + stride[growing]
         goes_on = around.levels[reach] == level[growing]
         growing, reach = growing[goes_on], reach[goes_on]
-        length[growing] += 1
-    return Table.of(matrix[way, at], level, length, voxels, around.level_count)
+    return Table.of(matrix[begins], level, length, voxels, around.level_count)
 
 
 # ---- what forms zones ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,31 @@ def curves(at: Sequence[float], series: Mapping[str, Sequence[float | None]], un
     parts.append(f'<text x="{_LEFT}" y="{bottom + 20}">{start:g}</text>')
     parts.append(f'<text x="{_WIDTH - _RIGHT - 90}" y="{bottom + 20}" text-anchor="end">{stop:g} {escape(unit)}</text>')
     return _svg(height, parts)
+
+
+def square(
+    lines: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], across: str, up: str, sizes: Sequence[int] | None = None
+) -> str:
+    """Lines from 0 to 1 over 0 to 1, and the diagonal; ``sizes`` makes dots of their points, as large as they say."""
+    side, left, top = 260, 52, 10
+    parts = [
+        f'<path d="M{left} {top}V{top + side}H{left + side}" fill="none" stroke="#9aa5b1"/>',
+        f'<path d="M{left} {top + side}L{left + side} {top}" stroke="#dfe4ea" stroke-dasharray="4 4"/>',
+        f'<text x="{left + side / 2}" y="{top + side + 30}" text-anchor="middle">{escape(across)}</text>',
+        f'<text x="14" y="{top + side / 2}" text-anchor="middle" transform="rotate(-90 14 {top + side / 2})">'
+        f"{escape(up)}</text>",
+    ]
+    for value in (0, 0.5, 1):
+        parts.append(f'<text x="{left + value * side}" y="{top + side + 15}" text-anchor="middle">{value:g}</text>')
+        parts.append(f'<text x="{left - 6}" y="{top + side * (1 - value) + 4}" text-anchor="end">{value:g}</text>')
+    for number, (name, (x, y)) in enumerate(lines.items()):
+        colour = "#{:02x}{:02x}{:02x}".format(*(int(c * 0.8) for c in COLOURS[number % len(COLOURS)]))
+        points = [(left + float(a) * side, top + (1 - float(b)) * side) for a, b in zip(x, y, strict=True)]
+        parts.append(_line(points, colour, 2))
+        for (a, b), n in zip(points, sizes or (), strict=False):
+            parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{min(3 + n**0.5 / 2, 12):.1f}" fill="{colour}"/>')
+        parts.append(f'<text x="{left + side + 12}" y="{top + 16 + 18 * number}" fill="{colour}">{escape(name)}</text>')
+    return _svg(top + side + 40, parts)
 
 
 def _svg(height: int, parts: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def _slice(image: Image, truth: Mask, found: Mask, z: float) -> Panel:
     affine[[1, 0], [1, 2]] = step
     affine[2, 3] = z
     thin = Grid((1, *shape), affine, frame_of_reference=image.grid.frame_of_reference)
-    rgb = _shown(image, resample(image, thin).array[0])
+    rgb = in_grey(image, resample(image, thin).array[0])
     masks = [resample(mask, thin) for mask in (truth, found)]
     return Panel(_drawn(rgb, [[layer[0] for layer in mask.layers] for mask in masks]), _LETTERS, f"z {z:.0f} mm")
 
@@ -60,16 +60,17 @@ def _flat(image: Image, truth: Mask, found: Mask) -> list[Panel]:
     if image.grid.ndim == 3:
         middle = image.grid.shape[0] // 2
         layers = [[layer[middle] for layer in mask.layers] for mask in (truth, found)]
-        rgb = _shown(image, image.array[middle])
+        rgb = in_grey(image, image.array[middle])
         return [Panel(rgb, _NO_LETTERS), Panel(_drawn(rgb, layers), _NO_LETTERS)]
     scale = _SIDE_PX / max(image.grid.shape)
     to = image.grid.with_shape([max(1, round(n * scale)) for n in image.grid.shape])
-    rgb = _shown(image, resample(image, to).array)
+    rgb = in_grey(image, resample(image, to).array)
     layers = [list(resample(mask, to).layers) for mask in (truth, found)]
     return [Panel(rgb, _NO_LETTERS), Panel(_drawn(rgb, layers), _NO_LETTERS)]
 
 
-def _shown(image: Image, values: NDArray[Any]) -> RGB:
+def in_grey(image: Image, values: NDArray[Any]) -> RGB:
+    """Values of an image in its usual window; colours as they are."""
     if image.quantity is Quantity.RGB:
         return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)
     level = window(values, *usual_window(image))

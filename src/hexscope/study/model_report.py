@@ -16,7 +16,9 @@ from hexscope.io.case import CaseTable
 from hexscope.io.cases import open_images
 from hexscope.io.files import atomic_write
 from hexscope.models.shelf import Model
+from hexscope.study import model_detection as detection
 from hexscope.study.charts import curves, dots
+from hexscope.study.class_report import class_charts, explained
 from hexscope.study.model_pictures import compared
 from hexscope.study.pages import render_page
 from hexscope.study.result import Picture
@@ -37,12 +39,32 @@ FIGURES = {
     "f1_50": ("objects matched at IoU .5, 0 to 1", "IoU 0.5 下的目标 F1"),
     "f1_50_95": ("the same, mean over IoU .5 to .95", "IoU 0.5 至 0.95 平均"),
     "panoptic_quality": ("matched objects times their overlap", "全景质量"),
+    "cpm": ("sensitivity, mean at 1/8 to 8 false positives an image", "每图误报 1/8 至 8 时灵敏度的均值"),
+    "map50": ("average precision at IoU .5, mean over classes", "IoU 0.5 下各类平均精度的均值"),
+    "ap50": ("average precision at IoU .5", "IoU 0.5 下的平均精度"),
+    "ap10": ("average precision at IoU .1", "IoU 0.1 下的平均精度"),
+    "reach_50": ("part of the objects that any finding overlaps by .5", "存在 IoU≥0.5 候选的目标比例"),
+    "sensitivity_at_1": ("sensitivity at one false positive an image", "每图 1 个误报时的灵敏度"),
+    "found_iou50": ("part of an image's objects that any finding overlaps by .5", "单图中被检出目标的比例（IoU≥0.5）"),
+    "false_before_first": ("false ones above the first true one (lower is better)", "首个命中前的误报数（越低越好）"),
     "aji": ("aggregated Jaccard index of objects", "聚合 Jaccard 指数"),
+    "auc": ("chance that a case that holds the class scores above one that does not", "阳性评分高于阴性的概率"),
+    "accuracy": ("part of the cases whose likeliest class is true", "最可能类别正确的比例"),
+    "balanced_accuracy": ("the same, the mean over classes", "各类召回率的平均"),
+    "ece": ("how far scores are from the share that is right (lower is better)", "期望校准误差（越低越好）"),
+    "p_true": ("probability given to what is true", "给予真实类别的概率"),
+    "log_loss": ("minus its logarithm (lower is better)", "对数损失（越低越好）"),
+    "brier": ("squared distance of probabilities from the truth (lower is better)", "Brier 分数（越低越好）"),
+    "covered": ("part of the cases whose true class is in the set, promised 0.9", "真实类别落入集合的比例，承诺 0.9"),
+    "abstained": ("part of the cases of which the model cannot tell", "模型无法判断的比例"),
 }
 #: Figures that cases are ranked by, the first that is there.
-_RANKED_BY = ("dice_where_present", "f1_50", "dice")
+_RANKED_BY = ("dice_where_present", "found_iou50", "f1_50", "dice", "p_true")
 #: Columns of the table of cases.
 _COLUMNS = (
+    "p_true",
+    "accuracy",
+    "covered",
     "dice",
     "iou",
     "surface_dice",
@@ -51,6 +73,8 @@ _COLUMNS = (
     "circumference_error_mm",
     "f1_50",
     "panoptic_quality",
+    "found_iou50",
+    "false_before_first",
 )
 
 
@@ -70,6 +94,7 @@ def write_model_report(
     cases  what was measured: best, middle and worst case are then drawn, predicted anew by the same way; a case that
            cannot be drawn is left out
     """
+    classifier = model.card.classifier
     metric = next((name for name in _RANKED_BY if name in evaluation.metrics), None)
     ranked = _ranked(evaluation, metric)
     page = render_page(
@@ -77,13 +102,15 @@ def write_model_report(
         language=language,
         title=model.card.name,
         card=model.card,
-        tiles=_tiles(model, evaluation, metric),
+        tiles=_tiles(model, evaluation, "ap50" if "ap50" in evaluation.metrics else metric),
         metric=metric,
         metrics=evaluation.metrics,
+        charts=None if classifier is None else class_charts(evaluation, model.card.classes, classifier.exclusive),
         meaning=_meaning,
         dots=_dots(evaluation, metric),
         curve=_curve(model.folder),
         choices=_choices(model.folder),
+        found_charts=detection.charts(model) if model.card.task == "detect" else [],
         pictures=_pictures(model, cases, ranked, metric),
         columns=_columns(evaluation),
         ranked=ranked,
@@ -116,8 +143,9 @@ def _tiles(model: Model, evaluation: Evaluation, metric: str | None) -> list[tup
         (str(len({c.group for c in evaluation.cases})), "patients", "名患者"),
         (str(len(evaluation.failed)), "cases failed", "例失败"),
     ]
-    if metric is not None:
-        tiles.insert(0, (f"{evaluation.metrics[metric].mean:.3f}", metric, metric))
+    told = "auc" if "auc" in evaluation.metrics else metric
+    if told is not None:
+        tiles.insert(0, (f"{evaluation.metrics[told].mean:.3f}", told, told))
     minutes = card.training.get("cpu_s")
     if isinstance(minutes, int | float):
         tiles.append((f"{minutes / 60:.1f}", "CPU minutes of training", "CPU 分钟训练"))
@@ -183,6 +211,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _pictures(model: Model, cases: Cases | None, ranked: list[CaseResult], metric: str | None) -> list[Picture]:
+    if cases is not None and model.card.task == "detect":
+        return detection.pictures(model, cases.table, dict(cases.kinds))
     if cases is None or metric is None:
         return []
     scored = [case for case in ranked if case.figures.get(metric) is not None]
@@ -192,6 +222,10 @@ def _pictures(model: Model, cases: Cases | None, ranked: list[CaseResult], metri
     words = {"worst": "最差", "middle": "中位", "best": "最好"}
     out = []
     for word, result in chosen.items():
+        if model.card.task == "classify":
+            picture = explained(model, cases.table, cases.kinds, result, word, words[word])
+            out += [picture] if picture is not None else []
+            continue
         try:
             png = _picture(model, cases, result.case)
         except HexscopeError:

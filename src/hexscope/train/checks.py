@@ -16,6 +16,7 @@ from hexscope.io.case import WHOLE, Case, CaseTable, Refusal, Target
 from hexscope.io.case_boxes import OBJECT, open_objects
 from hexscope.io.cases import IGNORE, ROUNDED, open_images, open_instances, open_mask
 from hexscope.models.boxes import volumes
+from hexscope.train.leakage import Picture, mended, picture
 from hexscope.train.splits import require_no_leak
 
 Progress = Callable[[int, int], object]
@@ -41,6 +42,7 @@ class CaseFacts:
     voxels             pixels by structure; objects count as one structure
     values             name by stored label value (table names, else the file's)
     digest             SHA-256 of all inputs' pixels
+    picture            of the first input, to find near copies by
     told               what a person should know of this case
     """
 
@@ -50,6 +52,7 @@ class CaseFacts:
     voxels: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[int, str] = field(default_factory=dict)
     digest: str = ""
+    picture: Picture | None = None
     told: tuple[str, ...] = ()
 
 
@@ -80,7 +83,7 @@ def check(
 
     Refused, case by case: what cannot be read; a mask that lies elsewhere than its image; label values that the table
     does not name; inputs of another quantity or number of axes than the other cases'. Told: empty masks, rare
-    label values, equal images (their patients are taken for one), grids that differ by rounding.
+    label values, equal and nearly equal images (their patients are taken for one), grids that differ by rounding.
 
     kinds  modality and quantity by input, see ``open_images``; the table's own where not given
 
@@ -107,10 +110,15 @@ def check(
         reasons = "; ".join(f"{r.case}: {r.reason}" for r in refused[:3])
         raise InputError(f"no case of {table.source} can be used ({len(refused)} refused): {reasons}")
     joined, twins = _join_twins([c for c in table.cases if c.case in facts], facts)
+    near = mended(joined, {name: seen.picture for name, seen in facts.items()})
+    refused += near.refused
+    for refusal in near.refused:
+        facts.pop(refusal.case, None)
+    joined = list(near.cases)
     usable = replace(table, cases=tuple(joined), kinds=declared)
     usable = replace(usable, classes=_classes(usable, target, facts))
     require_no_leak(usable)
-    told = (*table.notes, *twins, *_about_values(facts, target), *_about_cases(joined, facts))
+    told = (*table.notes, *twins, *near.told, *_about_values(facts, target), *_about_cases(joined, facts))
     return Checked(usable, target, facts, tuple(refused), told)
 
 
@@ -140,6 +148,7 @@ def look(case: Case, table: CaseTable, target: Target, kinds: Mapping[str, str])
         voxels=voxels,
         values=values,
         digest=_digest(images),
+        picture=picture(first),
         told=tuple(told),
     )
 

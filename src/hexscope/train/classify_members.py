@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hexscope.models.runtime import threads
 from hexscope.train.export import IR_VERSION, OPSET, Writer
 from hexscope.train.linear_heads import Head, ridge
+from hexscope.train.trees import Trees
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -55,14 +56,16 @@ class Member:
     """One way to classify, learnt.
 
     scores  (cases, classes) of cases that were held out; NaN elsewhere
-    write   adds nodes from "image" to scores (n, classes)
+    write   adds nodes from "image" to scores (n, classes); None: it is no part of the network's graph
     cpu_s   what learning took
+    trees   ensembles by name, of a member that has a graph of its own
     """
 
     name: str
     scores: Floats
-    write: Callable[[Writer], str]
+    write: Callable[[Writer], str] | None
     cpu_s: float
+    trees: Mapping[str, Trees] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

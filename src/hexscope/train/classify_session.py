@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from hexscope.models.classifier import Classifier
 from hexscope.models.prepare import prepare
 from hexscope.models.recipe import Recipe
 from hexscope.models.scores import views
-from hexscope.models.shelf import WEIGHTS
+from hexscope.models.shelf import TREES, WEIGHTS
 from hexscope.train import frozen
 from hexscope.train.checks import Checked, check
 from hexscope.train.classify_choices import DATA_RULES, RULES, worth
@@ -44,6 +45,7 @@ from hexscope.train.classify_members import (
     linear_member,
 )  # fmt: skip
 from hexscope.train.classify_network import course_of, examples_of, network_member
+from hexscope.train.classify_trees import tree_member
 from hexscope.train.course import channel_of, evidence
 from hexscope.train.export import Writer
 from hexscope.train.facts import Facts, measure
@@ -57,6 +59,7 @@ from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.splits import DEFAULT_FOLDS, Division, divisions
 from hexscope.train.stack import Stack, stacked
 from hexscope.train.together import shared
+from hexscope.train.trees import save_trees
 
 
 def train_classifier(table: CaseTable, out: Path, order: Order) -> Trained:
@@ -65,7 +68,7 @@ def train_classifier(table: CaseTable, out: Path, order: Order) -> Trained:
     since = time.process_time()
     steady_memory()
     checked = check(table, "classify", kinds=order.kinds, progress=order.tell("check"))
-    work = _begin(checked, order)
+    work = begin(checked, order)
     members, found = _members(work, out)
     made = stacked(members, work.asked, work.parts, work.groups, work.exclusive, work.plan["prior"])
     plan = replace(work.plan, choices={**work.plan.choices, "worth": worth(made.told, made.names)})
@@ -99,7 +102,7 @@ class Work:
         return [case.group for case in self.cases]
 
 
-def _begin(checked: Checked, order: Order) -> Work:
+def begin(checked: Checked, order: Order) -> Work:
     """Divide, plan and show: what all members share."""
     parts = _divisions(checked, order)
     cases = tuple({case.case: case for part in parts for case in (*part.train, *part.validation)}.values())
@@ -116,7 +119,8 @@ def _begin(checked: Checked, order: Order) -> Work:
     facts = measure(checked, cases)
     known = evidence(facts, machine, order.minutes)
     planes = sum(3 if c.quantity == Quantity.RGB.value else 1 for c in facts.channels)
-    known |= {"frozen_available": frozen.available(), "planes": planes, "networks": 0}
+    known |= {"frozen_available": frozen.available(), "networks": 0}
+    known["trees_available"] = find_spec("lightgbm") is not None
     given = {k: v for k, v in order.overrides.items() if k != "iterations"}
     plan = make_plan(DATA_RULES, known, given)
     known["networks"] = len(parts) if "network" in plan["members"] else 0
@@ -189,7 +193,7 @@ def _members(work: Work, out: Path) -> tuple[list[Member], Features | None]:
     for name in tried:
         since = time.process_time()
         if name in ("frozen", "kernels"):
-            sight = frozen.Frozen.load() if name == "frozen" else _kernels(work)
+            sight = frozen.Frozen.load(work.plan["frame"]) if name == "frozen" else _kernels(work)
             found = features(sight, work.shown)
             alike = alike or found
             made.append(linear_member(name, found, work.asked, work.parts, since))
@@ -201,6 +205,8 @@ def _members(work: Work, out: Path) -> tuple[list[Member], Features | None]:
                     course, work.shown, work.asked, work.parts, out / "training", work.order.tell("train"), equal=equal
                 )
             )
+        elif name == "trees":
+            made.append(tree_member(work.shown, work.asked, work.parts, work.exclusive, work.order.seed))
     if not made:
         raise UsageError(f"no member was made of {', '.join(tried)}; known are frozen, kernels, trees and network")
     return made, alike
@@ -223,6 +229,14 @@ def _evaluation(work: Work, made: Stack) -> Evaluation:
         f"every case was scored by models that never saw its patient: {work.divisions[0].how.partition(' of ')[2]}"
     ]
     return evaluation_of(said, classes, work.exclusive, notes=notes)
+
+
+def _how(work: Work) -> str:
+    """What divided the cases, in words."""
+    _, folds, word = work.divisions[0].how.partition(" of ")
+    if not folds:
+        return work.divisions[0].how
+    return f"folds: {word}; stacking weights and calibration of each fold from the others"
 
 
 def _write(
@@ -258,7 +272,10 @@ def _write_graph(
     import onnx
 
     writer = Writer(np.float16)
-    answers = [member.write(writer) for member in made.members]
+    answers = [member.write(writer) for member in made.members if member.write is not None]
+    trees = {name: grown for member in made.members for name, grown in member.trees.items()}
+    if trees:
+        save_trees(out / TREES, trees)
     if alike is not None and found is not None:
         answers.append(writer.linear(found.write(writer), alike.weight, alike.bias))
     answer = answers[0] if len(answers) == 1 else writer.node("Concat", answers, axis=1)
@@ -284,7 +301,7 @@ def _card(work: Work, classifier: Classifier, result: Evaluation, spent_s: float
         anatomy=tuple(papers.anatomy),
         values=facts.values,
         metrics={name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()},
-        split=work.divisions[0].how.partition(" of ")[2] or work.divisions[0].how,
+        split=_how(work),
         fingerprint=facts.as_data(),
         recipe=work.recipe,
         classifier=classifier,

@@ -4,30 +4,60 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hexscope.detect.froc import Matched, Sheet, match
-from hexscope.detect.lesions import CALIBRATION
+from hexscope.detect.lesions import CALIBRATION, WORST
 from hexscope.errors import RefusedError
-from hexscope.evaluate.detection import evaluate_detector, evaluation_of
-from hexscope.evaluate.result import CaseResult, Evaluation
+from hexscope.evaluate.detection import evaluate_detector, evaluation_of, result_of
+from hexscope.evaluate.result import Evaluation
 from hexscope.io.case import Case, CaseTable, Refusal
+from hexscope.models.detector import Detector
 from hexscope.models.shelf import WEIGHTS, Model
 from hexscope.train.checks import Checked, check
 from hexscope.train.detect_network import Network, make_network
+from hexscope.train.detect_stages import (
+    ALONE,
+    Trial,
+    Way,
+    chosen,
+    compared,
+    finished,
+    mirrored,
+    region_for,
+    sizes_of,
+    trials,
+)  # fmt: skip
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows
 from hexscope.train.order import Order, Trained, divided
-from hexscope.train.splits import Division
+from hexscope.train.plan import PLAN, Choice, Plan
+from hexscope.train.splits import Division, not_test
 from hexscope.trust.promise import HeldOut
 
 INT8 = WEIGHTS[0]
+#: Misses that the report shows.
+_SHOWN = 6
 #: Largest loss of AP at IoU .5 with which the graph in 8 bits is kept.
 _TOLERATED = 0.003
 Measured = tuple[Evaluation, tuple[Sheet, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What patients left out taught: the stages, why, the figures, and what the trees of the final model learn from."""
+
+    detector: Detector
+    choices: Mapping[str, Choice]
+    result: Evaluation
+    sheets: tuple[Sheet, ...]
+    way: str = ALONE
+    held: tuple[Trial, ...] = ()
+    small: bool = False
 
 
 def detect(table: CaseTable, out: Path, order: Order) -> Trained:
@@ -38,72 +68,145 @@ def detect(table: CaseTable, out: Path, order: Order) -> Trained:
     parts = divided(checked, order)
     if order.folds is None:
         made = make_network(checked, parts[0], order, out)
-        made, (result, sheets) = _smaller(made, checked, parts[0], order)
+        outcome = _single(made, checked, parts[0], order)
         how = parts[0].how
     else:
-        result, sheets = _cross_validated(checked, parts, order, out)
-        everyone = Division(checked.table.cases, (), f"all {len(checked.table.cases)} cases")
+        outcome = _cross_validated(checked, parts, order, out)
+        cases = not_test(checked.table.cases)
+        everyone = Division(cases, (), f"all {len(cases)} cases")
         made = make_network(checked, everyone, order, out)
+        if outcome.small:
+            _shrink(made)
         how = f"{parts[0].how.partition(' of ')[2]}: measured by models that never saw the patient; this one saw all"
-    _finish(made, result, sheets, how, out)
+    plan = _finish(made, outcome, how, out, order)
     told = (*(f"{r.case}: {r.reason}" for r in checked.refused), *checked.told, *made.told)
-    return Trained(out, made.plan, result, time.process_time() - since, told)
+    return Trained(out, plan, outcome.result, time.process_time() - since, told)
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------
 
 
-def _measure(made: Network, checked: Checked, cases: Sequence[Case], order: Order) -> Measured:
+def _measure(
+    made: Network, checked: Checked, cases: Sequence[Case], order: Order, detector: Detector | None = None
+) -> Measured:
     """The exported model on ``cases``, by the same way as on the command line."""
     if not cases:
         raise RefusedError("no patient is left to measure on: a model without figures is not made")
+    model = Model.open(made.folder)
+    if detector is not None:
+        model = Model(replace(model.card, detector=detector), made.folder)
     table = replace(checked.table, cases=tuple(cases), refused=())
-    return evaluate_detector(Model.open(made.folder), table, seed=order.seed, progress=order.tell("measure"))
+    return evaluate_detector(model, table, seed=order.seed, progress=order.tell("measure"))
 
 
-def _smaller(made: Network, checked: Checked, division: Division, order: Order) -> tuple[Network, Measured]:
+def _smaller(made: Network, checked: Checked, division: Division, order: Order) -> tuple[Choice, Measured]:
     """Measure the model, then in whole numbers of 8 bits, and keep those where validation shows no loss."""
-    from hexscope.train.quantise import save_int8
-
     plain = _measure(made, checked, division.validation, order)
-    assert made.card.recipe is not None
-    save_int8(made.net, made.learnt, made.card.recipe.tile, made.folder / INT8)
+    _shrink(made)
     small = _measure(made, checked, division.validation, order)
-    a, b = (part[0].metrics["ap50"].mean if "ap50" in part[0].metrics else 0.0 for part in (plain, small))
+    a, b = (_short(part[0])["ap50"] for part in (plain, small))
     kept = b >= a - _TOLERATED and len(small[0].failed) <= len(plain[0].failed)
     if not kept:
         (made.folder / INT8).unlink()
-    word = f"{'kept' if kept else 'left out'}: ap50 {b:.4f}, and {a:.4f} without"
-    card = replace(made.card, training={**made.card.training, "int8": word})
-    return replace(made, card=card), small if kept else plain
+    why = "half the size and a third of the time, kept where nothing is lost"
+    return Choice(kept, why, f"AP50 {b:.4f} with it, {a:.4f} without"), small if kept else plain
 
 
-def _cross_validated(checked: Checked, parts: Sequence[Division], order: Order, out: Path) -> Measured:
-    results: list[CaseResult] = []
+def _shrink(made: Network) -> None:
+    from hexscope.train.quantise import save_int8
+
+    assert made.card.recipe is not None
+    save_int8(made.net, made.learnt, made.card.recipe.tile, made.folder / INT8)
+
+
+def _single(made: Network, checked: Checked, division: Division, order: Order) -> Outcome:
+    """One division: the network alone. Trees would need patients whom it did not see and who are not measured."""
+    word, (result, sheets) = _smaller(made, checked, division, order)
+    mirror, (result, sheets) = _mirrored(made, checked, division, order, (result, sheets))
+    choices = {"eight_bits": word, "mirror": mirror, "stages": chosen([Way(ALONE, _short(result), sheets)])[1]}
+    return Outcome(Detector(mirror=mirror.value), choices, result, sheets)
+
+
+def _short(result: Evaluation) -> dict[str, float]:
+    return {name: result.metrics[name].mean if name in result.metrics else 0.0 for name in ("ap50", "cpm")}
+
+
+def _mirrored(
+    made: Network, checked: Checked, division: Division, order: Order, plain: Measured
+) -> tuple[Choice, Measured]:
+    """Is a second look at the mirror image worth its time? Measured on the patients left out."""
+    other = _measure(made, checked, division.validation, order, Detector(mirror=True))
+    choice = mirrored(plain[1], other[1], made.plan["flips"], made.card.recipe.dims if made.card.recipe else 2)
+    return choice, other if choice.value else plain
+
+
+def _cross_validated(checked: Checked, parts: Sequence[Division], order: Order, out: Path) -> Outcome:
+    """One network a fold; then every way to use them, on the patients that they did not see."""
+    held: list[Trial] = []
     failed: list[Refusal] = []
-    sheets: list[Sheet] = []
+    choices: dict[str, Choice] = {}
+    detector = Detector()
     classes: tuple[str, ...] = ()
     for number, division in enumerate(parts):
         made = make_network(checked, division, order, out / "training" / f"fold{number}")
-        part, found = _measure(made, checked, division.validation, order)
-        results += part.cases
-        failed += part.failed
-        sheets += found
-        classes = made.card.classes
-    return evaluation_of(sheets, results, failed, set(classes), classes, order.seed), tuple(sheets)
+        model = Model.open(made.folder)
+        classes = model.card.classes
+        if not choices:
+            choices["eight_bits"], plain = _smaller(made, checked, division, order)
+            choices["mirror"], _ = _mirrored(made, checked, division, order, plain)
+            region, widths = region_for(model.card.modality), sizes_of(checked, division.train, model)
+            detector = Detector(region=region, mirror=choices["mirror"].value, sizes=widths)
+        elif choices["eight_bits"].value:
+            _shrink(made)
+        for trial in trials(Model.open(made.folder), checked, division.validation, number, detector):
+            held.append(trial) if isinstance(trial, Trial) else failed.append(trial)
+    ways = compared(held, len(classes), order.seed)
+    best, choices["stages"] = chosen(ways)
+    results = [result_of(sheet) for sheet in best.sheets]
+    result = evaluation_of(best.sheets, results, failed, set(classes), classes, order.seed)
+    small = bool(choices["eight_bits"].value)
+    return Outcome(detector, choices, result, best.sheets, best.name, tuple(held), small)
 
 
-def _finish(made: Network, result: Evaluation, sheets: Sequence[Sheet], how: str, out: Path) -> None:
-    """The card with its figures and operating point, what a promise needs, and the table of cases."""
+def _finish(made: Network, outcome: Outcome, how: str, out: Path, order: Order) -> Plan:
+    """The card with its stages and figures, what a promise needs, and the table of cases."""
+    result = outcome.result
+    near = match(outcome.sheets, "centre")
+    detector = replace(outcome.detector, score=_operating(near))
+    detector = finished(outcome.way, outcome.held, detector, len(made.card.classes), order.seed, out)
     metrics = {name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()}
-    near = match(sheets, "centre")
-    assert made.card.detector is not None
-    detector = replace(made.card.detector, score=_operating(near))
     write_card(out, replace(made.card, metrics=metrics, split=how, detector=detector))
     write_json(out / CALIBRATION, held_out(near, detector.hit).as_data())
     write_rows(out / PER_CASE, [case.as_json() for case in result.cases])
+    write_json(out / WORST, _worst(outcome.sheets))
+    plan = replace(made.plan, choices={**made.plan.choices, **outcome.choices})
+    write_json(out / PLAN, plan.as_data())
     for cases in out.glob("training/**/cases"):
         shutil.rmtree(cases, ignore_errors=True)
+    return plan
+
+
+def _worst(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:
+    """The images with most objects missed, then with most false ones before the first true one."""
+    missed, before = {}, {}
+    for sheet in sheets:
+        figures = result_of(sheet).figures
+        missed[sheet.case] = 1.0 - (1.0 if figures["found_iou50"] is None else figures["found_iou50"])
+        before[sheet.case] = figures["false_before_first"] or 0.0
+    out = []
+    for sheet in sorted(sheets, key=lambda s: (-missed[s.case], -before[s.case]))[:_SHOWN]:
+        n = max(1, len(sheet.truth.boxes))
+        share, false = round(100 * missed[sheet.case]), round(before[sheet.case])
+        out.append(
+            {
+                "case": sheet.case,
+                "truth": np.round(sheet.truth.boxes, 2).tolist(),
+                "found": np.round(sheet.found.boxes[:n], 2).tolist(),
+                "en": f"{share} % of its objects missed at IoU .5; {false} false before the first true one",
+                "zh": f"IoU 0.5 下漏检 {share}%；首个命中前误报 {false} 个",
+            }
+        )
+    return out
 
 
 def _operating(near: Matched) -> float:

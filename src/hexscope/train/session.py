@@ -20,6 +20,7 @@ from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.models.card import ModelCard
 from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS, Model
+from hexscope.train.beside import seen, write_gate, write_shortcut
 from hexscope.train.checks import Checked, check
 from hexscope.train.choices import DATA_RULES, RULES
 from hexscope.train.classify_session import train_classifier
@@ -35,7 +36,7 @@ from hexscope.train.nets import UNet
 from hexscope.train.order import Order, Trained, divided
 from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.pool import Example, Pool, example_of
-from hexscope.train.splits import Division
+from hexscope.train.splits import Division, not_test
 from hexscope.train.together import rank, shared, together
 
 INT8, _WEIGHTS = WEIGHTS
@@ -55,7 +56,10 @@ def train(task: str, table: CaseTable, out: str | Path, order: Order) -> Trained
     device = Machine.here().device
     with together(device), tempfile.TemporaryDirectory() as aside:
         # each process does all of it, for the sake of plainness; what others than the first write is thrown away
-        return make(table, Path(out) if rank() == 0 else Path(aside) / "model", order)
+        made = make(table, Path(out) if rank() == 0 else Path(aside) / "model", order)
+        known = seen(made.model, table, order.kinds)
+        told = (*write_gate(made.model, known), *(write_shortcut(made.model, known) if task == "classify" else ()))
+        return replace(made, told=(*made.told, *told))
 
 
 def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
@@ -69,7 +73,8 @@ def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
         how = parts[0].how
     else:
         result = _cross_validated(checked, parts, order, out)
-        everyone = Division(checked.table.cases, (), f"all {len(checked.table.cases)} cases")
+        cases = not_test(checked.table.cases)
+        everyone = Division(cases, (), f"all {len(cases)} cases")
         made = _make(checked, everyone, order, out)
         how = f"{parts[0].how.partition(' of ')[2]}: measured by models that never saw the patient; this one saw all"
     _finish(made, result, how, out)

@@ -47,7 +47,7 @@ def divisions(
     Raises RefusedError where a patient would be on both sides, UsageError where there are fewer patients than folds.
     """
     require_no_leak(table)
-    cases = tuple(c for c in table.cases if _side(c) != "test")
+    cases = not_test(table.cases)
     sides = {_side(c) for c in cases}
     if folds is None and sides == {"train", "validation"}:
         train = tuple(c for c in cases if _side(c) == "train")
@@ -59,6 +59,11 @@ def divisions(
         train = tuple(c for c in cases if number[c.case] != fold)
         out.append(Division(train, tuple(c for c in cases if number[c.case] == fold), f"fold {fold} of {how}"))
     return tuple(out) if folds is not None else (out[0],)
+
+
+def not_test(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases that are not kept for a test."""
+    return tuple(c for c in cases if _side(c) != "test")
 
 
 def _fold_numbers(

@@ -53,8 +53,7 @@ class Stack:
             rest = HeldOutClasses(
                 self.probabilities[~inside], true[~inside], self.groups[~inside], self.classifier.exclusive
             )
-            for k in np.flatnonzero(inside):
-                shown[k] = rest.not_excluded(self.probabilities[k], COVERAGE)[0]
+            shown[inside] = rest.not_excluded(self.probabilities[inside], COVERAGE)[0]
         rows = zip(cases, self.probabilities, true, shown, strict=True)
         return [Said(case, group, p, t, s) for (case, group), p, t, s in rows]
 
@@ -79,7 +78,11 @@ def stacked(
     weights = fitted(held, truth, exclusive, prior)
     stay = tuple(members[k] for k in chosen)
     classifier = Classifier(
-        tuple(m.name for m in stay), tuple(weights.members.tolist()), tuple(weights.bias.tolist()), exclusive
+        tuple(m.name for m in stay),
+        tuple(weights.members.tolist()),
+        tuple(weights.bias.tolist()),
+        exclusive,
+        trees=stay[-1].write is None,
     )
     raw = classifier.probabilities(crossed(held, truth, folds, exclusive, prior))
     calibrator, probabilities = Calibrator(), raw
