@@ -83,10 +83,7 @@ def _plane(image: Image, mask: Mask | None, scale: Scale) -> Field:
 
 def _as_slice(image: Image) -> Image:
     """A plane with a place, as a volume of one slice as thick as its pixels are wide."""
-    place, affine = _laid(image.grid.require_affine("registration"))
-    affine[2, 0] = float(np.mean(image.grid.require_spacing("registration")))
-    grid = replace(image.grid, shape=(1, *image.grid.shape), affine=place @ affine)
-    return replace(image, pixels=ArrayPixels(_grey(image)[None]), grid=grid, axes=("z", "y", "x"))
+    return replace(image, pixels=ArrayPixels(_grey(image)[None]), grid=image.grid.as_slice(), axes=("z", "y", "x"))
 
 
 def _laid(affine: Array) -> tuple[Array, Array]:
