@@ -43,8 +43,8 @@ def climb(
 ) -> Pose:
     """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
 
-    bend  of a hill of the same shape, that of a coarser stage: its height may be another. Without it the climb begins
-          straight up and learns
+    bend  from an earlier part of the climb; without it the first step is straight up. That of another stage is of no
+          use: it fits so badly now and then that a climb ends far below the top
 
     Steps are those of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright 2006, doi:10.1007/978-0-387-40065-5,
     eq. 6.17), none longer than a reach that starts at ``step_mm``: so far the samples move at their root mean square
@@ -57,7 +57,7 @@ def climb(
         return score, motion.gradient(push.force, push.moment, radius)
 
     (score, slope), matrix = look(start), start
-    reach, told = step_mm, bend is not None
+    reach = step_mm
     for _ in range(most):
         step = slope if bend is None else bend @ slope
         length = sqrt(float(step @ step))
@@ -67,8 +67,6 @@ def climb(
             step, length = step * (reach / length), reach
         tried = motion.moved(matrix, step, center, radius)
         height, there = look(tried)
-        if told and bend is not None:
-            bend, told = _scaled(bend, step, slope - there), False
         bend = _bent(bend, step, slope - there)
         if height > score:
             score, slope, matrix = height, there, tried
@@ -78,12 +76,6 @@ def climb(
         else:
             reach = length * _SHRINK
     return Pose(score, matrix, bend)
-
-
-def _scaled(bend: Array, step: Array, fall: Array) -> Array:
-    """The inverse curvature of a hill of the same shape and the height of this one, by its first step."""
-    rate, expected = float(step @ fall), float(fall @ bend @ fall)
-    return bend * (rate / expected) if min(rate, expected) > 0 else bend
 
 
 def _bent(bend: Array | None, step: Array, fall: Array) -> Array | None:

@@ -15,6 +15,7 @@ from hexscope.core.pixels import ArrayPixels
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
 from hexscope.errors import GeometryError
+from hexscope.register.padding import beside_padding
 from hexscope.register.pyramid import Level, scaled
 
 #: A plane is read at the finest level of its pyramid whose sides are no longer than this, px.
@@ -50,8 +51,9 @@ def ready(
 ) -> tuple[Field, Field]:
     """Both images: two planes as planes, a plane with a place beside a volume as a volume of one slice.
 
-    A mask says where its image counts. Raises GeometryError for what is neither a plane nor a placed volume, or too
-    small; UncalibratedError for a plane without a spacing.
+    A mask says where its image counts; without one, all of it but the blank surroundings of a volume that was turned
+    and resampled. Raises GeometryError for what is neither a plane nor a placed volume, or too small;
+    UncalibratedError for a plane without a spacing.
     """
     flat = all(image.grid.ndim == 2 or image.grid.shape[0] == 1 for image in (fixed, moving))
     make = _plane if flat else _volume
@@ -63,7 +65,8 @@ def _volume(image: Image, mask: Mask | None, scale: Scale) -> Field:
         image = _as_slice(image)
     array = image.require_volume("registration")
     _require_size(image)
-    level = Level(scale(array, _known(mask, image.grid)), image.grid.require_affine("registration"))
+    known = beside_padding(array) if mask is None else _known(mask, image.grid)
+    level = Level(scale(array, known), image.grid.require_affine("registration"))
     return Field(level, np.eye(4), False)
 
 

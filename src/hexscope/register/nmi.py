@@ -57,10 +57,11 @@ class Samples:
 
 
 def draw(level: Level, number: int, seed: int) -> Samples:
-    """``number`` points spread evenly over the level's field, starting where ``seed`` says; those on VOID are left out.
+    """``number`` points spread evenly over what is known of the level, starting where ``seed`` says.
 
     They are sorted by cubes of voxels, so that neighbours in memory are looked at together under any turn.
     """
+    number = int(number / max(level.known, 1e-3))  # so many fall on what is known
     begin = np.random.default_rng(seed).random(3)
     last = np.array(level.values.shape) - 1
     index = np.empty((3, number))

@@ -151,7 +151,7 @@ def ladder(fixed: Field, moving: Field, seed: int) -> Ladder:
         resolution = max(size / stage.divisions, voxel)
         template, scene = coarsen(template, resolution), coarsen(scene, resolution)
         shown, seen = (soften(level, stage.blur * resolution) for level in (template, scene))
-        samples = draw(shown, min(stage.samples, shown.values.size), seed)
+        samples = draw(shown, min(stage.samples, int(shown.values.size * shown.known)), seed)
         similarity = Similarity(samples, seen, stage.bins, stage.toll)
         rungs.insert(0, Rung(similarity, shown, resolution, stage, first.flat))
     return Ladder(tuple(rungs), *whole, swapped, (first.place, second.place))
@@ -168,12 +168,13 @@ def find(rungs: Ladder, *, kind: str = "rigid", progress: Progress | None = None
         tell("climbing from the best of them")
         climbed = rung.ranked(poses, early)
         places = np.stack([p.matrix for p in climbed])
-        poses = [climbed[i] for i in distinct(places, rung.stage.keep, rung.resolution_mm, rungs.probes)]
+        kept = distinct(places, rung.stage.keep, rung.resolution_mm, rungs.probes)
+        poses = [replace(climbed[i], bend=None) for i in kept]
     tell("climbing to the end")
     answer, *others = poses
     if kind != early:
         answer = rungs.rungs[1].climb(answer.matrix, kind=kind)
-    found = rungs.finest.climb(answer.matrix, kind=kind, bend=answer.bend)
+    found = rungs.finest.climb(answer.matrix, kind=kind)
     if kind != "rigid" and not rungs.finest.flat:
         found = polished(rungs.template, rungs.scene, found, kind)
     return [found, *others]
