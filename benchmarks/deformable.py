@@ -8,8 +8,8 @@ Dice is the mean over the labels that both have, by nearest neighbour and by vot
 weights). SDlogJ is the standard deviation of log J inside the fixed labels; "all" is over the whole grid, which
 background flatters. CPU seconds on one core (HEXSCOPE_THREADS=1 is set here), the affine part included, without the
 certificate, which `register` adds. PYTHON is one that has picsl_greedy and SimpleITK; its answers are scored by the
-same code as ours, and its rows are kept in benchmarks/results/deformable_peers.json with their commands: a row marked *
-was read from there.
+same code as ours. All rows are kept in benchmarks/results/deformable.jsonl, the peer's with its commands, ours with a
+stamp of our code, and are not measured again.
 
 brain: constants were chosen on 1000 and 1001 (1000 fixed, mostly) alone; the other pairs are printed apart.
 across: synthetic warps (Gaussian fields, sigma 12 mm, 4 mm RMS) of real T2 and FLAIR, registered to T1 at 2 mm. The
@@ -22,37 +22,31 @@ on seeds 0 and 1. large: the same of a brain shifted as well. burden: CT and PET
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+from itertools import pairwise, permutations
 
 import numpy as np
+from greedy_peer import AFFINE, NCC, NMI, NMI_SMOOTH, Greedy
+from kept_rows import KeptRows, Row, ourselves
 from numpy.typing import NDArray
 from real_data import add_data, require
 from scipy import ndimage
 
 import hexscope as hx
-from hexscope.core.geometry import Grid, flip_lps_ras
+from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.pixels import ArrayPixels
 from hexscope.core.transform import Transform
-from hexscope.core.warp import Warp
+from hexscope.core.warp import Unwarp, Warp
 from hexscope.register.deform import deform
 from hexscope.register.field import ready
 from hexscope.register.search import find, ladder
 
-KEPT = Path(__file__).parent / "results" / "deformable_peers.json"
-AFFINE = "-a -i {fixed} {moving} -ia-image-centers -m WNCC 2x2x2 -n 100x50x10 -o {out}.mat"
-NCC = "-i {fixed} {moving} -it {out}.mat -m NCC 2x2x2 -n 100x50x30 -s 1.732vox 0.7071vox -o {out}.nii.gz"
-NMI = "-i {fixed} {moving} -m NMI -n 100x50x30 -o {out}.nii.gz"
-NMI_SMOOTH = "-i {fixed} {moving} -m NMI -n 100x100x60 -s 3vox 1vox -o {out}.nii.gz"
 Floats = NDArray[np.float64]
+Score = Callable[[Transform, float], Row]
 
 
 def main() -> None:
@@ -60,11 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", nargs="*", help=", ".join(tasks))
     parser.add_argument("--peers", help="a Python that has picsl_greedy and SimpleITK")
+    parser.add_argument("--repeats", type=int, default=3, help="of the task cores")
     parser.add_argument("--cases", type=int, default=30, help="pairs of hippocampus, at most")
     add_data(parser)
     options = parser.parse_args()
     os.environ["HEXSCOPE_THREADS"] = "1"
     require(options.data)
+    options.rows = KeptRows("deformable")
+    options.greedy = Greedy(options.peers, options.rows)
     for name in options.task or tasks:
         tasks[name](options)
         print(flush=True)
@@ -80,50 +77,6 @@ def ours(fixed: Image, moving: Image, kind: str = "affine", speed: str = "fast")
     linear = Transform(rungs.moving_to_fixed(find(rungs, kind=kind)[0].matrix), kind)
     found = deform(fixed, moving, linear, speed=speed)
     return linear, found, time.process_time() - start
-
-
-class Peer:
-    """greedy, where ``python`` has it; else its rows that were kept."""
-
-    def __init__(self, python: str | None) -> None:
-        self.python = python
-        self.rows: dict[str, list[float]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-
-    def row(
-        self,
-        name: str,
-        images: tuple[Image, Image],
-        commands: list[str],
-        score: Callable[[Transform, float], list[float]],
-    ) -> tuple[list[float], bool] | None:
-        """What ``score`` makes of its answer, and whether that was read, not run; None where there is neither."""
-        key = f"{name}: greedy " + " ; ".join(commands)
-        if key in self.rows:
-            return self.rows[key], True
-        if self.python is None:
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            found, seconds = self._run(Path(folder), images, commands)
-            self.rows[key] = score(found, seconds)
-        KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps(self.rows, indent=0, sort_keys=True) + "\n")
-        return self.rows[key], False
-
-    def _run(self, folder: Path, images: tuple[Image, Image], commands: list[str]) -> tuple[Transform, float]:
-        job = {"out": str(folder / "found"), "commands": commands}
-        for name, image in zip(("fixed", "moving"), images, strict=True):
-            job[name] = str(folder / f"{name}.nii.gz")
-            hx.save(image, job[name])
-        script = Path(__file__).with_name("deformable_peers.py")
-        said = subprocess.run(
-            [str(self.python), str(script)], input=json.dumps(job), capture_output=True, text=True, check=True
-        ).stdout
-        answer = json.loads(next(line[4:] for line in said.splitlines() if line.startswith("JOB ")))
-        done = np.load(folder / "found.npz")
-        flip = flip_lps_ras(np.eye(4))
-        back = flip @ done["matrix"] @ flip
-        warp = Warp(images[0].grid, np.ascontiguousarray(done["warp"]))
-        return Transform.deformable(np.linalg.inv(back), warp), float(answer["seconds"])
 
 
 def overlap(found: Transform, fixed: Mask, moving: Mask, seconds: float) -> list[float]:
@@ -142,12 +95,15 @@ def dice(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
     return float((2 * sizes[2][both] / (sizes[0] + sizes[1])[both]).mean())
 
 
-def print_overlap(name: str, rows: list[list[float]], mark: str = "") -> None:
-    m = np.mean(rows, axis=0)
-    worst = min(r[0] for r in rows)
-    folds = f"{sum(r[4] > 0 for r in rows)}/{len(rows)}"
+def print_overlap(name: str, rows: list[Row | None]) -> None:
+    some = [row for row in rows if row is not None]
+    if not some:
+        print(f"{name:34} not installed, and no row kept")
+        return
+    m, worst = np.mean(some, axis=0), min(r[0] for r in some)
+    folds = f"{sum(r[4] > 0 for r in some)}/{len(some)}"
     print(
-        f"{name + mark:34}{len(rows):4}{m[0]:9.4f}{m[1]:8.4f}{worst:8.3f}{m[2]:8.3f}{m[3]:7.3f}{folds:>8}{m[5]:8.2f}",
+        f"{name:34}{len(some):4}{m[0]:9.4f}{m[1]:8.4f}{worst:8.3f}{m[2]:8.3f}{m[3]:7.3f}{folds:>8}{m[5]:8.2f}",
         flush=True,
     )
 
@@ -160,39 +116,34 @@ def print_head(task: str) -> None:
 
 
 def hippocampus(options: argparse.Namespace) -> None:
-    """The last 31 cases, each to the one after it."""
+    """The last 31 cases, each to the one after it. Constants were chosen on the first 31."""
     folder = options.data / "mr-hippocampus"
     cases = sorted((folder / "images").glob("*.nii.gz"))[-31:][: options.cases + 1]
-    peer, rows = Peer(options.peers), {"affine": [], "deformable": [], "greedy": []}
-    read = True
+    rows: dict[str, list[Row | None]] = {"affine alone": [], "hexscope, fast": [], "greedy WNCC affine, NCC": []}
     for a, b in pairwise(cases):
-        fixed, moving = hx.read(a), hx.read(b)
+        images = hx.read(a), hx.read(b)
         marks = [hx.read_mask(folder / "labels" / p.name) for p in (a, b)]
-        linear, found, seconds = ours(fixed, moving)
-        rows["affine"].append(overlap(linear_field(linear, fixed.grid), *marks, 0.0))
-        rows["deformable"].append(overlap(found, *marks, seconds))
-        got = peer.row(
-            f"hippocampus {a.name} {b.name}", (fixed, moving), [AFFINE, NCC], lambda t, s, m=marks: overlap(t, *m, s)
-        )
-        if got is not None:
-            rows["greedy"].append(got[0])
-            read = read and got[1]
+
+        def score(found: Transform, seconds: float, marks: list[Mask] = marks) -> Row:
+            return overlap(found, *marks, seconds)
+
+        def both(images: tuple[Image, Image] = images, score: Score = score) -> Row:
+            linear, found, seconds = ours(*images)
+            return [*score(linear_field(linear, images[0].grid), 0.0), *score(found, seconds)]
+
+        name = f"hippocampus {a.name} {b.name}"
+        row = options.rows.kept(name, ourselves(), both)
+        got = row[:6], row[6:], options.greedy.row(name, images, [AFFINE, NCC], score)
+        for some, one in zip(rows.values(), got, strict=True):
+            some.append(one)
     print_head("hippocampus, pairs")
-    print_overlap("affine alone", rows["affine"])
-    print_overlap("hexscope, fast", rows["deformable"])
-    print_peer("greedy WNCC affine, NCC", rows["greedy"], read)
+    for title, some in rows.items():
+        print_overlap(title, some)
 
 
 def linear_field(linear: Transform, grid: Grid) -> Transform:
     """A linear transform as one that has a grid, so that it is scored alike."""
     return Transform.deformable(linear.matrix, Warp(grid, np.zeros((*grid.shape, 3), np.float32)))
-
-
-def print_peer(name: str, rows: list[list[float]], read: bool) -> None:
-    if rows:
-        print_overlap(name, rows, " *" if read else "")
-    else:
-        print(f"{name:34} not installed, and no row kept")
 
 
 def brain(options: argparse.Namespace) -> None:
@@ -201,31 +152,32 @@ def brain(options: argparse.Namespace) -> None:
     people = ("1000", "1001", "1002", "1003")
     images = {p: hx.read(folder / f"{p}_image.nii.gz") for p in people}
     labels = {p: hx.read_mask(folder / f"{p}_labels.nii.gz") for p in people}
-    pairs = [(a, b) for a in people for b in people if a != b]
+    all_pairs = list(permutations(people, 2))
     groups = {
-        "tuned on (1000, 1001)": [p for p in pairs if set(p) == {"1000", "1001"}],
-        "1002, 1003": [p for p in pairs if set(p) == {"1002", "1003"}],
-        "crosswise": [p for p in pairs if len(set(p) & {"1000", "1001"}) == 1],
+        "1002, 1003": [p for p in all_pairs if set(p) == {"1002", "1003"}],
+        "crosswise": [p for p in all_pairs if len(set(p) & {"1000", "1001"}) == 1],
+        "tuned on (1000, 1001)": [p for p in all_pairs if set(p) == {"1000", "1001"}],
     }
-    peer = Peer(options.peers)
     for group, some in groups.items():
         print_head(f"brain, {group}")
         for speed in ("fast", "accurate"):
-            rows = []
+            rows: list[Row | None] = []
             for a, b in some:
-                _, found, seconds = ours(images[a], images[b], speed=speed)
-                rows.append(overlap(found, labels[a], labels[b], seconds))
+
+                def measured(a: str = a, b: str = b, speed: str = speed) -> Row:
+                    _, found, seconds = ours(images[a], images[b], speed=speed)
+                    return overlap(found, labels[a], labels[b], seconds)
+
+                rows.append(options.rows.kept(f"brain {a} {b} {speed}", ourselves(), measured))
             print_overlap(f"hexscope, {speed}", rows)
-        got = [
-            peer.row(
-                f"brain {a} {b}",
-                (images[a], images[b]),
-                [AFFINE, NCC],
-                lambda t, s, m=(labels[a], labels[b]): overlap(t, *m, s),
-            )
-            for a, b in (some if group != "crosswise" else some[:2])
-        ]
-        print_peer("greedy WNCC affine, NCC", [g[0] for g in got if g], all(g[1] for g in got if g))
+        rows = []
+        for a, b in some if group != "crosswise" else some[:2]:
+
+            def score(found: Transform, seconds: float, a: str = a, b: str = b) -> Row:
+                return overlap(found, labels[a], labels[b], seconds)
+
+            rows.append(options.greedy.row(f"brain {a} {b}", (images[a], images[b]), [AFFINE, NCC], score))
+        print_overlap("greedy WNCC affine, NCC", rows)
 
 
 def across(options: argparse.Namespace) -> None:
@@ -233,33 +185,36 @@ def across(options: argparse.Namespace) -> None:
     folder = options.data / "mr-multiple-sclerosis" / "mni" / "patient07"
     t1, t2, flair = (halved(hx.read(folder / f"{name}.nii.gz")) for name in ("T1", "T2", "FLAIR"))
     points = t1.grid.to_world(np.argwhere(ndimage.binary_fill_holes(t1.array > 0))[::7])
-    peer = Peer(options.peers)
     print(f"{'T1 and ...: RMS error, mm':34}{'n':>4}{'mean':>9}{'worst':>8}{'folding':>9}{'CPU-s':>8}")
     for name, image in (("T2", t2), ("FLAIR", flair)):
-        rows: dict[str, list[list[float]]] = {k: [] for k in ("before", "rigid", "hexscope", "greedy", "greedy smooth")}
+        rows: dict[str, list[Row | None]] = {k: [] for k in ("before", "rigid", "hexscope", "greedy", "greedy smooth")}
         for seed in range(10):
             known = gaussian_warp(seed, t1.grid, 12.0, 4.0)
             moving = hx.resample(image, image.grid, through=known.inverse, how="linear")
 
-            def score(found: Transform, seconds: float, known: Transform = known) -> list[float]:
+            def score(found: Transform, seconds: float, known: Transform = known) -> Row:
                 return [root_gap(found, known, points), float(found.folds(t1.grid)), seconds]
 
-            rigid, found, seconds = ours(t1, moving, kind="rigid")
-            rows["before"].append([root_gap(Transform(), known, points), 0, 0])
-            rows["rigid"].append([root_gap(rigid, known, points), 0, 0])
-            rows["hexscope"].append(score(found, seconds))
-            for title, command in (("greedy", NMI), ("greedy smooth", NMI_SMOOTH)):
-                got = peer.row(f"across {name} {seed}", (t1, moving), [command], score)
-                rows[title] += [got[0]] if got else []
+            def both(moving: Image = moving, known: Transform = known, score: Score = score) -> Row:
+                rigid, found, seconds = ours(t1, moving, kind="rigid")
+                gaps = [root_gap(t, known, points) for t in (Transform(), rigid)]
+                return [gaps[0], 0.0, 0.0, gaps[1], 0.0, 0.0, *score(found, seconds)]
+
+            of = f"across {name} {seed}"
+            row = options.rows.kept(of, ourselves(), both)
+            theirs = [options.greedy.row(of, (t1, moving), [command], score) for command in (NMI, NMI_SMOOTH)]
+            for kept, one in zip(rows.values(), (row[:3], row[3:6], row[6:], *theirs), strict=True):
+                kept.append(one)
         for title, some in rows.items():
             print_errors(f"{name}: {title}", some)
 
 
-def print_errors(name: str, rows: list[list[float]]) -> None:
-    if not rows:
+def print_errors(name: str, rows: list[Row | None]) -> None:
+    some = [row for row in rows if row is not None]
+    if not some:
         print(f"{name:34} not installed, and no row kept")
         return
-    m = np.array(rows)
+    m = np.array(some)
     folding = f"{int((m[:, 1] > 0).sum())}/{len(m)}"
     print(f"{name:34}{len(m):4}{m[:, 0].mean():9.3f}{m[:, 0].max():8.3f}{folding:>9}{m[:, 2].mean():8.2f}", flush=True)
 
@@ -312,23 +267,24 @@ def large(options: argparse.Namespace) -> None:
 
 
 def cores(options: argparse.Namespace) -> None:
-    """One thread and two: wall seconds, and whether the bytes are the same."""
+    """One thread and two, in turn: the least wall seconds of each, CPU seconds there, and whether the bytes are the
+    same."""
     folder = options.data / "mr-brain-labels"
     fixed, moving = (hx.read(folder / f"{p}_image.nii.gz") for p in ("1000", "1001"))
     linear = ours(fixed, moving)[0]
-    bytes_of, wall = [], []
-    for threads in ("1", "2"):
+    answers, best = set(), {"1": (np.inf, 0.0), "2": (np.inf, 0.0)}
+    for threads in ["1", "2"] * options.repeats:
         os.environ["HEXSCOPE_THREADS"] = threads
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         found = deform(fixed, moving, linear)
-        wall.append(time.perf_counter() - start)
-        bytes_of.append(b"".join(p.warp.displacement_mm.tobytes() for p in found.parts if hasattr(p, "warp")))
+        best[threads] = min(best[threads], (time.perf_counter() - start, time.process_time() - cpu))
+        answers.add(b"".join(p.warp.displacement_mm.tobytes() for p in found.parts if isinstance(p, Unwarp)))
     os.environ["HEXSCOPE_THREADS"] = "1"
-    same = "the same bytes" if bytes_of[0] == bytes_of[1] else "OTHER BYTES"
-    print(
-        f"{fixed.array.size / 1e6:.1f} M voxels, wall seconds: one core {wall[0]:.2f}, two {wall[1]:.2f}, "
-        f"{wall[0] / wall[1]:.2f} times faster; {same}; load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{fixed.array.size / 1e6:.1f} M voxels, best of {options.repeats}, load {os.getloadavg()[0]:.1f}")
+    for threads, (wall, cpu) in best.items():
+        print(f"threads: {threads}   wall {wall:.2f} s   CPU {cpu:.2f} s   wall per CPU second {wall / cpu:.2f}")
+    same = "the same bytes" if len(answers) == 1 else "OTHER BYTES"
+    print(f"two are {best['1'][0] / best['2'][0]:.2f} times faster than one; {same}")
 
 
 def inverse(options: argparse.Namespace) -> None:

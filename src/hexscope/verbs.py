@@ -301,6 +301,28 @@ def register(
     return run(fixed, moving, kind=kind, speed=speed, seed=seed, progress=progress, **masks)
 
 
+def rehearse_register(images: tuple[Image, Image], out: str | Path, moved: str | Path | None, *, kind: str) -> None:
+    """Write stand-ins for what `register` of ``images`` (fixed, moving) gives under the names asked, and drop them:
+    what cannot be written so raises here, before the work."""
+    from tempfile import TemporaryDirectory
+
+    import numpy as np
+
+    from hexscope.core.warp import Warp
+
+    fixed, moving = images
+    small = moving.crop((0,) * moving.grid.ndim, (1,) * moving.grid.ndim)
+    frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
+    stand_in = Transform(np.eye(4), "rigid", *frames)
+    if kind == "deformable":
+        still = Warp(Grid((2, 2, 2), np.eye(4)), np.zeros((2, 2, 2, 3), np.float32))
+        stand_in = Transform.deformable(np.eye(4), still, fixed_frame=frames[0], moving_frame=frames[1])
+    with TemporaryDirectory() as folder:
+        save(stand_in, Path(folder, Path(out).name), source=images)
+        if moved is not None:
+            save(small, Path(folder, "moved", Path(moved).name))
+
+
 def certify(fixed: Image, moving: Image, *, through: Transform | None = None) -> Transform:
     """``through``, whichever tool found it, with a verdict on whether it brings ``moving`` onto ``fixed``.
 

@@ -50,7 +50,9 @@ def test_a_table(run: Any, folder: Path, tmp_path: Path) -> None:
 
 def test_what_does_not_go_together(run: Any, folder: Path, tmp_path: Path) -> None:
     table, a = folder / "pairs.csv", folder / "a.nii.gz"
-    for arguments in ((), (a,), (a, a, "--table", table), ("--table", table, "--fixed-mask", a)):
+    wrong = [(), (a,), (a, a, "--table", table), ("--table", table, "--fixed-mask", a)]
+    wrong += [("--group", a, a, "--table", table), ("--group", a, a, "--fixed-mask", a), ("--group", a)]
+    for arguments in wrong:
         code, value = run("register", *arguments, "-o", tmp_path / "x.tfm")
         assert code == 2 and value["error"]["kind"] == "UsageError"
 
@@ -87,3 +89,35 @@ def test_spacing_for_pictures_that_do_not_say(run: Any, tmp_path: Path) -> None:
     code, value = run("register", *pair, "-o", tmp_path / "t.tfm", "--spacing-mm", "0.5,0.5")
     assert code == 0 and value["kind"] == "rigid"
     assert np.allclose(np.array(value["matrix_lps"])[:3, 3], [3.0, 2.0, 0.0], atol=0.3)
+
+
+def test_a_name_that_cannot_be_written_is_told_before_the_work(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("registered although nothing can be written")
+
+    monkeypatch.setattr(hx, "register", never)
+    pair = folder / "a.nii.gz", folder / "b.nii.gz"
+    wrong = [("x.mat",), ("x.nii.gz",), ("x.dcm",), ("x.mat", "--kind", "deformable"), ("x.tfm", "--moved", "y.foo")]
+    for out, *more in wrong:
+        code, value = run("register", *pair, "-o", tmp_path / out, *more)
+        assert code == 2 and value["error"]["kind"] == "UsageError", out
+    with pytest.raises(AssertionError, match="nothing can be written"):
+        run("register", *pair, "-o", tmp_path / "x.nii.gz", "--kind", "deformable", "--moved", tmp_path / "m.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_group_onto_its_mean_and_onto_one(run: Any, folder: Path, tmp_path: Path) -> None:
+    pair = folder / "a.nii.gz", folder / "b.nii.gz"
+    out, moved = tmp_path / "group", tmp_path / "moved"
+    code, value = run("register", "--group", *pair, folder / "gone.nii.gz", "-o", out, "--moved", moved)
+    assert code == 3 and [row["case"] for row in value["images"]] == ["1-a", "2-b", "3-gone"]
+    assert "gone.nii.gz" in value["images"][2]["error"]["message"] and value["cpu_s"] >= 0
+    mean = hx.read(value["mean"])
+    assert isinstance(mean, Image) and hx.read(moved / "2-b.nii.gz").grid.same_as(mean.grid)
+    first, second = (hx.read_transform(row["out"]) for row in value["images"][:2])
+    assert scene.error_mm(first.inverse @ second @ MOTION, hx.Transform()) < 1.0
+    code, value = run("register", pair[0], "--group", *pair, "-o", out)
+    assert code == 0 and hx.read(value["mean"]).grid.same_as(GRID)
+    assert scene.error_mm(hx.read_transform(value["images"][1]["out"]) @ MOTION, hx.Transform()) < 0.8

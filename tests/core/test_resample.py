@@ -217,6 +217,31 @@ def test_planes_go_through_deformations(oblique_grid: Grid) -> None:
     assert np.allclose(resample(image, plane, through=through).array[inner], expected[inner], atol=1e-6)
 
 
+def test_a_volume_is_cut_along_a_plane(oblique_grid: Grid) -> None:
+    slices = oblique_grid.affine
+    assert slices is not None
+    across = np.stack([0.6 * slices[:, 0] + 0.5 * slices[:, 1], 0.7 * slices[:, 2], slices @ [0.6, 1.0, 2.0, 1.0]])
+    plane = Grid((4, 12), across.T)
+    move = rigid((4, -3, 8), (1.0, -0.7, 0.4), tuple(oblique_grid.center_mm))
+    index = np.stack(np.meshgrid(*map(np.arange, plane.shape), indexing="ij"), axis=-1)
+    for through, way in ((None, Transform()), (move, move)):
+        cut = resample(ramp(oblique_grid), plane, through=through)
+        assert cut.grid is plane and cut.axes == ("y", "x")
+        source = oblique_grid.to_index(way.inverse.points(plane.to_world(index)))
+        inner = np.all((source >= 0) & (source <= np.array(oblique_grid.shape) - 1), axis=-1)
+        assert inner.mean() > 0.25
+        expected = way.inverse.points(plane.to_world(index)) @ [0.7, -1.3, 2.1] + 5.0
+        assert np.allclose(cut.array[inner], expected[inner], atol=1e-5)
+        labels = Mask.from_array(np.indices(oblique_grid.shape)[0].astype(np.uint16) + 1, oblique_grid)
+        nearest = np.floor(source[..., 0] + 0.5) + 1
+        sure = inner & (np.abs(source[..., 0] % 1 - 0.5) > 1e-6)
+        assert np.array_equal(resample(labels, plane, through=through).array[sure], nearest[sure])
+    nowhere = Grid((4, 12), spacing_mm=(0.5, 0.6))
+    with pytest.raises(UncalibratedError, match="where the image lies"):
+        resample(ramp(oblique_grid), nowhere)
+    assert resample(ramp(oblique_grid), nowhere, through=move).grid is nowhere
+
+
 def test_pictures_with_a_spacing_are_moved_in_their_own_mm() -> None:
     """An X-ray or a slide knows no patient: x runs along its rows, y down, from its first pixel."""
     y, x = np.indices((40, 50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hexscope.register.context import Context
-from hexscope.register.flow import Correlation, Room, blur, taps
+from hexscope.register.flow import Correlation, Flow, Room, blur, taps
 from hexscope.register.stages import SPEEDS, Stage, cells_of, shrunk
 from hexscope.register.unfold import composed, corner_volumes, inverse, made_mutual, refined, unfolded
 
@@ -159,3 +160,33 @@ def test_shrinking_takes_the_mean_of_what_is_there() -> None:
     assert small.shape == (3, 4, 3)
     assert small[0, 0, 0] == pytest.approx(volume[:2, :2, :4].mean(), abs=1e-6)
     assert small[2, 3, 2] == pytest.approx(volume[4:, 6:, 8:].mean(), abs=1e-6)
+
+
+class Nothing:
+    """A likeness that wants no change."""
+
+    active, value = 1.0, 0.0
+
+    def slope(self, field: Floats) -> Floats:
+        return np.zeros_like(field)
+
+
+def test_swelling_is_evened_out_and_shear_left_alone() -> None:
+    """One round is a step down the sum of squared divergences, along its exact slope; a shear has none."""
+    mm = np.array([3.0, 1.5, 2.0])
+    effort = replace(SPEEDS["fast"].small, field_sigma=0.0, step_sigma=0.0, evens=0.1)
+    here = Stage((1, 1, 1), (1, 1, 1), mm, np.ones(3), 1, 0, effort)
+    field = smooth_field(5, 2.0)
+    flow = Flow(Nothing(), field.copy(), here, Room(SHAPE, SHAPE, 8))
+    flow.rounds(1)
+    swelling = sum(np.diff(field[a], axis=a, prepend=field[a].take([0], axis=a)) for a in range(3))
+    assert not isinstance(swelling, int)
+    for axis in range(3):
+        rate = 0.1 * (mm.min() / mm[axis]) ** 2
+        expected = rate * np.diff(swelling, axis=axis, append=swelling.take([-1], axis=axis))
+        assert np.allclose(flow.field[axis] - field[axis], expected, atol=1e-5)
+    shear = np.zeros_like(field)
+    shear[0] = np.sin(np.arange(SHAPE[2]) / 2)
+    flow = Flow(Nothing(), shear.copy(), here, Room(SHAPE, SHAPE, 8))
+    flow.rounds(3)
+    assert np.allclose(flow.field, shear, atol=1e-6)

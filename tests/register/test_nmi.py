@@ -12,7 +12,7 @@ from hexscope.core.image import Image
 from hexscope.core.transform import rigid
 from hexscope.kernels.histogram import count
 from hexscope.register.nmi import Similarity, draw
-from hexscope.register.pyramid import VOID, Level, coarsen, scaled
+from hexscope.register.pyramid import VOID, Level, coarsen, scaled, soften
 from tests.conftest import OBLIQUE
 from tests.register import scene
 
@@ -148,3 +148,19 @@ def test_thinning_keeps_void_apart() -> None:
     thin = coarsen(Level(values, np.eye(4)), 2.0)
     assert thin.values.shape == (8, 8, 12)
     assert np.all(thin.values[:, :2] == VOID) and np.all(thin.values[:, 3:] == 0.5)
+
+
+def test_averages_are_of_what_is_known() -> None:
+    values = np.full((12, 30, 24), 0.5, np.float32)
+    values[:, :7] = VOID
+    level = Level(values, np.diag([3.0, 0.7, 0.5, 1.0]))
+    assert level.known == pytest.approx(23 / 30) and level.volume_mm3 == pytest.approx(12 * 23 * 24 * 1.05)
+    assert level.center_mm == pytest.approx([5.5 * 3.0, 18 * 0.7, 11.5 * 0.5])
+    soft = soften(level, 0.9).values
+    assert np.array_equal(soft == VOID, values == VOID) and np.allclose(soft[values >= 0], 0.5)
+    for resolution_mm, void in (
+        (1.4, 3),
+        (2.1, 2),
+    ):  # blocks of 2 and 3 rows: one is known by half or more
+        thin = coarsen(level, resolution_mm).values
+        assert np.all(thin[:, :void] == VOID) and np.allclose(thin[:, void:], 0.5)

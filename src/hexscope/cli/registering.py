@@ -11,6 +11,7 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
+from hexscope.verbs import rehearse_register
 
 
 def add_register(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
@@ -26,6 +27,12 @@ def add_register(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
         metavar="PAIRS.csv",
         help=t("many pairs: columns case, fixed, moving, of choice kind, fixed_mask, moving_mask; OUT is a folder"),
     )
+    sub.add_argument(
+        "--group",
+        nargs="+",
+        metavar="IMAGE",
+        help=t("all of these to FIXED or, without it, to their own mean; OUT is a folder"),
+    )
     sub.add_argument("--seed", type=int, default=0)
 
 
@@ -38,12 +45,15 @@ def register(options: Namespace, console: Console) -> int:
     how: dict[str, Any] = {"kind": options.kind, "seed": options.seed, "speed": options.speed}
     if options.table is not None:
         return _table(options, how, console)
+    if options.group is not None:
+        return _group(options, how, console)
     if options.fixed is None or options.moving is None:
-        raise hx.UsageError("register needs FIXED and MOVING, or --table PAIRS.csv")
+        raise hx.UsageError("register needs FIXED and MOVING, --table PAIRS.csv, or --group IMAGE IMAGE ...")
     fixed, moving = _image(options.fixed, options.spacing_mm), _image(options.moving, options.spacing_mm)
     masks: dict[str, Any] = {
         name: hx.read_mask(path) for name, path in vars(options).items() if name.endswith("_mask") and path
     }
+    rehearse_register((fixed, moving), options.out, options.moved, kind=options.kind)
     started = process_time()
     transform = hx.register(fixed, moving, **how, **masks, progress=console.say)
     seconds = process_time() - started
@@ -85,14 +95,52 @@ def _tell(transform: hx.Transform, value: dict[str, Any], seconds: float, consol
 
 
 def _table(options: Namespace, how: dict[str, Any], console: Console) -> int:
-    if options.fixed is not None:
-        raise hx.UsageError("register takes FIXED and MOVING or --table, not both")
+    if options.fixed is not None or options.group is not None:
+        raise hx.UsageError("register takes FIXED and MOVING, --table or --group, not two of them")
     if options.fixed_mask or options.moving_mask or options.spacing_mm:
         raise hx.UsageError("with --table, masks are columns of the table (fixed_mask, moving_mask)")
     moved = None if options.moved is None else Path(options.moved)
     rows = hx.register_table(options.table, options.out, moved=moved, tell=console.say, **how)
     console.result(rows, [_line(row) for row in rows])
     return 3 if any("error" in row for row in rows) else 0
+
+
+def _group(options: Namespace, how: dict[str, Any], console: Console) -> int:
+    if options.moving is not None or options.fixed_mask or options.moving_mask:
+        raise hx.UsageError("a group takes no MOVING and no masks: register [FIXED] --group IMAGE IMAGE ... -o FOLDER")
+    reference = None if options.fixed is None else _image(options.fixed, options.spacing_mm)
+    images, rows = _of_group(options, console)
+    started = process_time()
+    group = hx.register_group(images, reference, progress=console.say, **how)
+    seconds = process_time() - started
+    folder = Path(options.out)
+    mean = hx.save(group.mean, folder / "mean.nii.gz")
+    good = (row for row in rows if "error" not in row)
+    for row, image, transform in zip(good, images, group.transforms, strict=True):
+        target = folder / f"{row['case']}{'.tfm' if transform.is_linear else '.h5'}"
+        row.update(out=str(hx.save(transform, target)), **transform.as_json())
+        if options.moved is not None:
+            moved = hx.resample(image, group.mean.grid, through=transform)
+            hx.save(moved, Path(options.moved) / f"{row['case']}.nii.gz")
+    value = {"mean": str(mean), "images": rows, "cpu_s": round(seconds, 3)}
+    console.result(value, [str(mean), *(_line(row) for row in rows)])
+    return 3 if len(images) < len(rows) else 0
+
+
+def _of_group(options: Namespace, console: Console) -> tuple[list[hx.Image], list[dict[str, Any]]]:
+    """The images that can be read, and a row for each that was named: its case is the name of its result."""
+    images: list[hx.Image] = []
+    rows: list[dict[str, Any]] = []
+    for number, path in enumerate(options.group, start=1):
+        stem = Path(path).name.partition(".")[0].partition("#")[0]
+        row: dict[str, Any] = {"case": f"{number}-{stem}", "image": path}
+        try:
+            images.append(_image(path, options.spacing_mm))
+        except hx.HexscopeError as error:
+            console.say("failed: {name}: {why}", name=path, why=error)
+            row["error"] = {"code": getattr(error, "code", None), "message": str(error)}
+        rows.append(row)
+    return images, rows
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -68,6 +68,8 @@ ZH = {
     "also write the moving image on the fixed grid; with --table, a folder": "同时输出重采样到固定网格的移动图像；用 --table 时为文件夹",
     "many pairs: columns case, fixed, moving, of choice kind, fixed_mask, moving_mask; OUT is a folder":
         "多对图像：列 case、fixed、moving，可选 kind、fixed_mask、moving_mask；OUT 为文件夹",
+    "all of these to FIXED or, without it, to their own mean; OUT is a folder":
+        "把这些图像全部配准到 FIXED；不给 FIXED 时配准到它们自身的平均；OUT 为文件夹",
     "of a deformable registration": "形变配准的速度",
     "where FIXED counts": "FIXED 中参与计算的区域",
     "where MOVING counts": "MOVING 中参与计算的区域",

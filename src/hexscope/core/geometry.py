@@ -159,6 +159,17 @@ class Grid:
         self.require_affine(purpose)
         return self
 
+    def as_slice(self) -> Grid:
+        """A placed plane as a volume of one slice, as thick as its pixels are small; a volume as it is."""
+        if self.ndim == 3:
+            return self
+        affine = self.require_affine("a slice")
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        thick = np.zeros((4, 4))
+        thick[:3, 0] = normal * (min(self.require_spacing("a slice")) / np.linalg.norm(normal))
+        thick[:, 1:] = affine
+        return replace(self, shape=(1, *self.shape), affine=thick)
+
     # ---- indices and points -------------------------------------------------------------------------
 
     def to_world(self, index: NDArray[Any] | Sequence[float]) -> Array:

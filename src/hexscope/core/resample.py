@@ -42,9 +42,13 @@ def resample(moving: Image | Mask, to: Grid, *, through: Transform | None = None
     Shrinking is anti-aliased, but for masks. Outside the moving image stands the value of nothing (air for HU, else 0).
     A plane that knows no patient is moved in its own mm (`Grid.placed`).
 
-    Raises GeometryError where the frames of reference differ and no transform joins them, or where one of the
-    two has no position; UncalibratedError where a plane to be moved has no spacing; UsageError for "vote" on an image.
+    A volume is cut along a plane that has a place, or that a transform leads to. Raises GeometryError where the frames
+    of reference differ and no transform joins them, where one of the two has no position, or for a plane onto a volume;
+    UncalibratedError where a plane to be moved has no spacing; UsageError for "vote" on an image.
     """
+    if moving.grid.ndim == 3 and to.ndim == 2:
+        plane = to if through is None else to.placed("a cut")
+        return _cut(resample(moving, plane.as_slice(), through=through, how=how), to)
     way = index_map(*_joined(moving.grid, to, through), through or Transform(kind="identity"))
     if isinstance(moving, Mask):
         how = "vote" if how == "vote" else "nearest"
@@ -76,6 +80,14 @@ def _joined(moving: Grid, fixed: Grid, through: Transform | None) -> tuple[Grid,
     if (moving.affine is None) != (fixed.affine is None):
         raise GeometryError("one grid knows its place in the patient and the other does not; they cannot be joined")
     return moving, fixed
+
+
+def _cut(slab: Image | Mask, to: Grid) -> Image | Mask:
+    """The only slice of ``slab``, as a plane."""
+    if isinstance(slab, Mask):
+        return replace(slab, layers=tuple(layer[0] for layer in slab.layers), grid=to)
+    array = np.take(slab.array, 0, axis=slab.axes.index("z"))
+    return replace(slab, pixels=ArrayPixels(array), grid=to, axes=tuple(a for a in slab.axes if a != "z"))
 
 
 def _split(image: Image) -> list[NDArray[Any]]:

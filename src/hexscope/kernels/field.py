@@ -81,6 +81,35 @@ def refine(field, factors, out, start, stop):  # type: ignore[no-untyped-def]
                     out[q, z, y, x] = scale * (low + c * (high - low))
 
 
+@kernel("void(f4[:,:,:,::1], f4[:,:,::1], i8, i8)", apart=True)
+def divergence(field, out, start, stop):  # type: ignore[no-untyped-def]
+    """How much each voxel swells: the differences to the voxels before it, summed; none before the first."""
+    _, _, ny, nx = field.shape
+    for z in range(start, stop):
+        for y in range(ny):
+            down, across, along = field[0, z, y], field[1, z, y], field[2, z, y]
+            above, behind = field[0, max(z - 1, 0), y], field[1, z, max(y - 1, 0)]
+            out[z, y, 0] = down[0] - above[0] + (across[0] - behind[0])
+            for x in range(1, nx):
+                out[z, y, x] = down[x] - above[x] + (across[x] - behind[x]) + (along[x] - along[x - 1])
+
+
+@kernel("void(f4[:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
+def even_out(swelling, rates, field, start, stop):  # type: ignore[no-untyped-def]
+    """Move each component, at its rate, to where the swelling differs less from the next voxel's."""
+    nz, ny, nx = swelling.shape
+    for z in range(start, stop):
+        below = min(z + 1, nz - 1)
+        for y in range(ny):
+            here, after, under = swelling[z, y], swelling[z, min(y + 1, ny - 1)], swelling[below, y]
+            down, across, along = field[0, z, y], field[1, z, y], field[2, z, y]
+            for x in range(nx):
+                down[x] += rates[0] * (under[x] - here[x])
+                across[x] += rates[1] * (after[x] - here[x])
+            for x in range(nx - 1):
+                along[x] += rates[2] * (here[x + 1] - here[x])
+
+
 @kernel("void(f4[:,:,:,::1], f4[::1], f4[::1], i8, i8)", apart=True)
 def lengths(field, weights, out, start, stop):  # type: ignore[no-untyped-def]
     """Of each plane, the sum of squared lengths, each component times its weight; into out[z]."""

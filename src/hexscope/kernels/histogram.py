@@ -15,16 +15,22 @@ _FADE = f4(2)
 
 
 @inline
+def _depth(place: Any, far: Any) -> Any:
+    """How far inside a place is along one axis, whose last index is ``far``."""
+    return min(place, far - place) + f4(0.5)
+
+
+@inline
 def _weight(place: Any, far: Any) -> Any:
-    """How much a sample counts for its place along one axis, whose last index is ``far``."""
-    inner = min(place, far - place) + f4(0.5)
+    """How much a sample counts for its place along one axis."""
+    inner = _depth(place, far)
     return f4(1) if far == 0 or inner >= _FADE else inner / _FADE
 
 
 @inline
 def _lean(place: Any, far: Any) -> Any:
     """The slope of `_weight`."""
-    if far == 0 or min(place, far - place) + f4(0.5) >= _FADE:
+    if far == 0 or _depth(place, far) >= _FADE:
         return f4(0)
     return f4(1) / _FADE if place < far - place else f4(-1) / _FADE
 
@@ -82,9 +88,13 @@ def count(
             if keeps:
                 felt[i, 3] = -one
             z, y, x = _along(m, 0, points[i]), _along(m, 1, points[i]), _along(m, 2, points[i])
-            if _outside(z, far_z) or _outside(y, far_y) or _outside(x, far_x):
-                continue
-            held_z, held_y, held_x = _held(z, far_z), _held(y, far_y), _held(x, far_x)
+            held_z, held_y, held_x = z, y, x
+            wz, wy, wx = one, one, one
+            if min(_depth(z, far_z), _depth(y, far_y), _depth(x, far_x)) < _FADE:
+                if _outside(z, far_z) or _outside(y, far_y) or _outside(x, far_x):
+                    continue
+                held_z, held_y, held_x = _held(z, far_z), _held(y, far_y), _held(x, far_x)
+                wz, wy, wx = _weight(z, far_z), _weight(y, far_y), _weight(x, far_x)
             z0, y0, x0 = min(int(held_z), last_z), min(int(held_y), last_y), min(int(held_x), last_x)
             a, b, c = held_z - f4(z0), held_y - f4(y0), held_x - f4(x0)
             k = z0 * plane + y0 * width + x0
@@ -99,7 +109,6 @@ def count(
             place = min(value, one) * scale
             column = min(int(place), columns - 2)
             upper = place - f4(column)
-            wz, wy, wx = _weight(z, far_z), _weight(y, far_y), _weight(x, far_x)
             weight = wz * wy * wx
             cells[shown[i], column] += weight * (one - upper)
             cells[shown[i], column + 1] += weight * upper

@@ -60,6 +60,7 @@ def register(
     frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
     found = Transform(rungs.moving_to_fixed(ended[0].matrix), linear, *frames, None, steps)
     if kind == "deformable":
+        del rungs, ended  # of a large pair they hold a GB
         masks = {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
         found = deform(fixed, moving, found, speed=speed, progress=progress, **masks)
     if progress is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
@@ -27,14 +28,23 @@ class Hill(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """A 4 × 4 matrix, template LPS to scene LPS mm, and its score."""
+    """A 4 × 4 matrix, template LPS to scene LPS mm, and its score.
+
+    bend  what the climb learned of the hill: the inverse of its downward curvature, by degree of freedom
+    """
 
     score: float
     matrix: Array
+    bend: Array | None = None
 
 
-def climb(hill: Hill, start: Array, motion: Motion, *, step_mm: float, stop_mm: float, most: int) -> Pose:
+def climb(
+    hill: Hill, start: Array, motion: Motion, *, step_mm: float, stop_mm: float, most: int, bend: Array | None = None
+) -> Pose:
     """Uphill from ``start`` until no step of ``stop_mm`` or longer climbs, or after ``most`` looks.
+
+    bend  from an earlier part of the climb; without it the first step is straight up. That of another stage is of no
+          use: it fits so badly now and then that a climb ends far below the top
 
     Steps are those of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright 2006, doi:10.1007/978-0-387-40065-5,
     eq. 6.17), none longer than a reach that starts at ``step_mm``: so far the samples move at their root mean square
@@ -47,33 +57,31 @@ def climb(hill: Hill, start: Array, motion: Motion, *, step_mm: float, stop_mm: 
         return score, motion.gradient(push.force, push.moment, radius)
 
     (score, slope), matrix = look(start), start
-    bend: Array | None = None  # inverse of the score's downward curvature; None: go straight up
     reach = step_mm
     for _ in range(most):
         step = slope if bend is None else bend @ slope
-        length = float(np.linalg.norm(step))
+        length = sqrt(float(step @ step))
         if length < 1e-15 or reach < stop_mm:
             break
         if bend is None or length > reach:
             step, length = step * (reach / length), reach
         tried = motion.moved(matrix, step, center, radius)
         height, there = look(tried)
+        bend = _bent(bend, step, slope - there)
         if height > score:
-            bend = _bent(bend, step, slope - there)
             score, slope, matrix = height, there, tried
             reach = max(reach, min(_GROW * length, 4 * step_mm))
             if length < stop_mm:
                 break
         else:
             reach = length * _SHRINK
-            bend = _bent(bend, step, slope - there)
-    return Pose(score, matrix)
+    return Pose(score, matrix, bend)
 
 
 def _bent(bend: Array | None, step: Array, fall: Array) -> Array | None:
     """The inverse curvature, taught that the slope fell by ``fall`` over ``step``; unchanged where it rose."""
     rate = float(step @ fall)
-    if rate <= 1e-9 * float(np.linalg.norm(step) * np.linalg.norm(fall)):
+    if rate <= 1e-9 * sqrt(float(step @ step) * float(fall @ fall)):
         return bend
     if bend is None:
         bend = np.eye(len(step)) * (rate / float(fall @ fall))

@@ -177,7 +177,9 @@ class Level:
 
     def climbed(self, fields: tuple[Floats, Floats]) -> tuple[tuple[Floats, Floats], float]:
         """Both directions followed for the rounds of the stage, each averaged with the other's inverse; how alike they
-        made the two."""
+        made the two. As they were, where the stage has no such rounds."""
+        if not self.stage.rounds:
+            return fields, 0.0
         ended, value = [], 0.0
         for field, back in zip(fields, (False, True), strict=True):
             flow = self.flow(field, back=back)

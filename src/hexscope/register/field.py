@@ -15,6 +15,7 @@ from hexscope.core.pixels import ArrayPixels
 from hexscope.core.quantity import Quantity
 from hexscope.core.resample import resample
 from hexscope.errors import GeometryError
+from hexscope.register.padding import beside_padding
 from hexscope.register.pyramid import Level, scaled
 
 #: A plane is read at the finest level of its pyramid whose sides are no longer than this, px.
@@ -50,8 +51,9 @@ def ready(
 ) -> tuple[Field, Field]:
     """Both images: two planes as planes, a plane with a place beside a volume as a volume of one slice.
 
-    A mask says where its image counts. Raises GeometryError for what is neither a plane nor a placed volume, or too
-    small; UncalibratedError for a plane without a spacing.
+    A mask says where its image counts; without one, all of it but the blank surroundings of a volume that was turned
+    and resampled. Raises GeometryError for what is neither a plane nor a placed volume, or too small;
+    UncalibratedError for a plane without a spacing.
     """
     flat = all(image.grid.ndim == 2 or image.grid.shape[0] == 1 for image in (fixed, moving))
     make = _plane if flat else _volume
@@ -63,7 +65,8 @@ def _volume(image: Image, mask: Mask | None, scale: Scale) -> Field:
         image = _as_slice(image)
     array = image.require_volume("registration")
     _require_size(image)
-    level = Level(scale(array, _known(mask, image.grid)), image.grid.require_affine("registration"))
+    known = beside_padding(array) if mask is None else _known(mask, image.grid)
+    level = Level(scale(array, known), image.grid.require_affine("registration"))
     return Field(level, np.eye(4), False)
 
 
@@ -83,10 +86,7 @@ def _plane(image: Image, mask: Mask | None, scale: Scale) -> Field:
 
 def _as_slice(image: Image) -> Image:
     """A plane with a place, as a volume of one slice as thick as its pixels are wide."""
-    place, affine = _laid(image.grid.require_affine("registration"))
-    affine[2, 0] = float(np.mean(image.grid.require_spacing("registration")))
-    grid = replace(image.grid, shape=(1, *image.grid.shape), affine=place @ affine)
-    return replace(image, pixels=ArrayPixels(_grey(image)[None]), grid=grid, axes=("z", "y", "x"))
+    return replace(image, pixels=ArrayPixels(_grey(image)[None]), grid=image.grid.as_slice(), axes=("z", "y", "x"))
 
 
 def _laid(affine: Array) -> tuple[Array, Array]:

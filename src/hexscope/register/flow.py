@@ -118,26 +118,39 @@ class Flow:
         self._spare = np.empty_like(field)
         self._step_taps = taps(stage.sigma_cells(stage.effort.step_sigma))
         self._field_taps = taps(stage.sigma_cells(stage.effort.field_sigma))
+        near = (stage.cell_mm.min() / stage.cell_mm) ** 2
+        self._rates = np.asarray(stage.effort.evens * near * stage.free, dtype=np.float32)
 
     def rounds(self, count: int) -> None:
-        for _ in range(count):
-            self._round()
+        """So many steps, the longest first, in the middle of the wanted length."""
+        calms = self.stage.effort.calms
+        for done in range(count):
+            self._round(calms ** (0.5 - done / max(count - 1, 1)))
 
-    def _round(self) -> None:
+    def _round(self, eager: float) -> None:
         slope = self.similarity.slope(self.field)
         blur(slope, self._step_taps, self.room.second, self.room.rows)
-        share(field_kernels.compose, self.field.shape[1], self.field, slope, self._rule(slope), self._spare)
+        share(field_kernels.compose, self.field.shape[1], self.field, slope, self._rule(slope, eager), self._spare)
         self.field, self._spare = self._spare, self.field
         blur(self.field, self._field_taps, self.room.second, self.room.rows)
+        if self.stage.effort.evens:
+            self._even_out()
 
-    def _rule(self, slope: Floats) -> Floats:
-        """How a slope becomes a step: along the steepest rise in mm, of the wanted typical length."""
+    def _even_out(self) -> None:
+        """A step down the square of the swelling: what grows or shrinks does so evenly, and shear is left alone (the
+        second of the two terms of linear elasticity; Christensen 1996, doi:10.1109/83.536892)."""
+        swelling, count = self.room.first[0], self.field.shape[1]
+        share(field_kernels.divergence, count, self.field, swelling)
+        share(field_kernels.even_out, count, swelling, self._rates, self.field)
+
+    def _rule(self, slope: Floats, eager: float) -> Floats:
+        """How a slope becomes a step: along the steepest rise in mm, ``eager`` times as long as typically wanted."""
         stage = self.stage
         per_mm = stage.free / stage.mm
         sums = self.room.sums
         share(field_kernels.lengths, slope.shape[1], slope, per_mm.astype(np.float32), sums)
         typical = np.sqrt(float(sums.sum(dtype=np.float64)) / max(slope[0].size * self.similarity.active, 1.0))
-        step = STEP * stage.voxel_mm
+        step = eager * STEP * stage.voxel_mm
         scale = step / max(typical, 1e-12) * per_mm / stage.cell_mm
         return np.array([*scale, *stage.cell_mm, LONGEST * step], np.float32)
 

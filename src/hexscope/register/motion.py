@@ -32,13 +32,13 @@ class Motion:
 
         force   (3,) slope by a shift; moment  (3, 3) slope by a linear change
         """
-        turned = np.tensordot(self.linear, moment, axes=2) / radius_mm
+        turned = self.linear.reshape(-1, 9) @ moment.ravel() / radius_mm
         return np.concatenate([turned, self.shifts @ force])
 
     def moved(self, matrix: Array, change_mm: Array, center_mm: Array, radius_mm: float) -> Array:
         """``matrix`` followed by a change about the image of ``center_mm``."""
         count = len(self.linear)
-        linear = exponential(np.tensordot(change_mm[:count] / radius_mm, self.linear, axes=1))
+        linear = exponential((change_mm[:count] / radius_mm @ self.linear.reshape(-1, 9)).reshape(3, 3))
         center = matrix[:3, :3] @ center_mm + matrix[:3, 3]
         out = matrix.copy()
         out[:3, :3] = linear @ matrix[:3, :3]
@@ -70,4 +70,6 @@ def exponential(small: Array) -> Array:
     for order in range(1, 16):
         term = term @ small / order
         out = out + term
+        if np.abs(term).max() < 1e-17:
+            break
     return out

@@ -117,9 +117,14 @@ def paired(
         if mask is not None:
             marked = ready(image, image, mask, mask, scale=_marks)[0].level
             known *= _brought(marked, level, way)[0] > 0.5
-    level = replace(level, values=np.maximum(level.values, np.float32(0)))
-    whole = Pair(level.values, pulled, known, level.affine, ours.place, ours.flat, fixed.grid.frame_of_reference)
-    return _cropped(whole)
+    del theirs  # of a large pair each volume is half a GB
+    frame = fixed.grid.frame_of_reference
+    return _cropped(Pair(_shown(level.values), pulled, known, level.affine, ours.place, ours.flat, frame))
+
+
+def _shown(values: Floats) -> Floats:
+    """The darkest value where nothing is known."""
+    return np.maximum(values, np.float32(0)) if values.min() < 0 else values
 
 
 def stretched(array: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Floats:
@@ -152,8 +157,9 @@ def _brought(moving: Level, onto: Level, matrix: Array, how: str = "linear") -> 
     reached = ends @ to_index[:3, :3].T + to_index[:3, 3]
     before = np.clip(np.ceil(-reached.min(axis=0)), 0, _MOST_EDGE).astype(int)
     behind = np.clip(np.ceil(reached.max(axis=0) - (shape - 1)), 0, _MOST_EDGE).astype(int)
-    values = np.maximum(moving.values, np.float32(0))
-    padded = np.pad(values, list(zip(before, behind, strict=True)), mode="edge")
+    padded = _shown(moving.values)
+    if before.any() or behind.any():
+        padded = np.pad(padded, list(zip(before, behind, strict=True)), mode="edge")
     shifted = to_index.copy()
     shifted[:3, 3] += before
     size = onto.values.shape

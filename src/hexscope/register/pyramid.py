@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,10 +41,15 @@ class Level:
     values: Floats
     affine: Array
 
+    @cached_property
+    def known(self) -> float:
+        """Share of the voxels that are not VOID."""
+        return 1.0 if self.values.min() >= 0 else float((self.values >= 0).mean())
+
     @property
     def volume_mm3(self) -> float:
-        """Volume of the voxels together; a sheared grid is measured right."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) * self.values.size
+        """Volume of the known voxels together; a sheared grid is measured right."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) * self.values.size * self.known
 
     @property
     def spacing_mm(self) -> Array:
@@ -50,10 +57,10 @@ class Level:
 
     @property
     def size_mm(self) -> float:
-        """Mean length along the axes of more than one voxel, geometrically: of a plane, the root of its area."""
+        """Mean length along the axes of more than one voxel, geometrically: of a plane, the root of its known area."""
         long = np.array(self.values.shape) > 1
         extent = self.spacing_mm * np.array(self.values.shape)
-        return float(np.exp(np.log(extent[long]).mean())) if long.any() else float(extent.min())
+        return float((extent[long].prod() * max(self.known, 1e-6)) ** (1 / long.sum())) if long.any() else extent.min()
 
     @property
     def voxel_mm(self) -> float:
@@ -61,9 +68,15 @@ class Level:
         long = np.array(self.values.shape) > 1
         return float(np.exp(np.log(self.spacing_mm[long]).mean())) if long.any() else float(self.spacing_mm.min())
 
-    @property
+    @cached_property
     def center_mm(self) -> Array:
-        return self.world((np.array(self.values.shape) - 1) / 2)
+        """Of what is known."""
+        middle = (np.array(self.values.shape) - 1) / 2
+        if 0 < self.known < 1:
+            on = self.values >= 0
+            along = [on.sum(axis=tuple(j for j in range(3) if j != axis)) for axis in range(3)]
+            middle = np.array([np.arange(len(n)) @ n / n.sum() for n in along])
+        return self.world(middle)
 
     def world(self, index: NDArray[np.float64]) -> Array:
         """Array indices (..., 3) to LPS mm."""
@@ -110,29 +123,49 @@ def _table(some: Floats) -> tuple[float, float, Floats]:
 
 
 def soften(level: Level, sigma_mm: float) -> Level:
-    """Smoothed by a Gaussian, a void growing by its reach: what is left of noise makes small hills in the score."""
+    """Smoothed by a Gaussian, what is void left out: what is left of noise makes small hills in the score."""
     sigma = sigma_mm / level.spacing_mm
     reach = 2 if sigma.max() > 0.6 else 1
     taps = np.exp(-0.5 * (np.arange(reach + 1)[:, None] / np.maximum(sigma, 1e-3)) ** 2)
     taps = np.ascontiguousarray((taps / (2 * taps.sum(axis=0) - taps[0])).T, np.float32)
     depth, _, width = level.values.shape
-    between, out = np.empty((2, 1, *level.values.shape), np.float32)
-    share(smooth.columns, depth, level.values[None], taps[0], between)
-    share(smooth.planes, depth, between, taps[1], taps[2], np.empty((depth, 2, width + 2 * reach), np.float32), out)
-    return Level(out[0], level.affine)
+
+    def smoothed(values: Floats) -> Floats:
+        between, out = np.empty((2, 1, *values.shape), np.float32)
+        share(smooth.columns, depth, values[None], taps[0], between)
+        share(smooth.planes, depth, between, taps[1], taps[2], np.empty((depth, 2, width + 2 * reach), np.float32), out)
+        return np.asarray(out[0])
+
+    values = _of_known(level, smoothed)
+    if level.known < 1:
+        values[level.values < 0] = VOID
+    return Level(values, level.affine)
 
 
 def coarsen(level: Level, resolution_mm: float) -> Level:
-    """Averaged in blocks of whole voxels, as many along each axis as ``resolution_mm`` holds."""
+    """Averaged in blocks of whole voxels, as many along each axis as ``resolution_mm`` holds; void where most are."""
     shape = np.array(level.values.shape)
     most = np.maximum(shape // _KEEP_VOXELS, 1)
     stride = np.clip(np.round(resolution_mm / level.spacing_mm).astype(int), 1, most)
     if np.all(stride == 1):
         return level
     first = (shape % stride) // 2  # what is lost is shared by both ends
-    small = np.empty(tuple(shape // stride), np.float32)
-    share(thin, len(small), level.values, small, *map(int, stride), *map(int, first))
+
+    def averaged(values: Floats) -> Floats:
+        small = np.empty(tuple(shape // stride), np.float32)
+        share(thin, len(small), values, small, *map(int, stride), *map(int, first))
+        return small
+
     affine = level.affine.copy()
     affine[:3, :3] *= stride
     affine[:3, 3] = level.world(first + (stride - 1) / 2)
-    return Level(small, affine)
+    return Level(_of_known(level, averaged), affine)
+
+
+def _of_known(level: Level, mean: Callable[[Floats], Floats]) -> Floats:
+    """A weighted mean about each voxel of what is known; VOID where less than half of the weight is on that."""
+    if level.known == 1:
+        return mean(level.values)
+    on = (level.values >= 0).astype(np.float32)
+    weight = mean(on)
+    return np.where(weight >= 0.5, mean(level.values * on) / np.maximum(weight, 0.5), np.float32(VOID))

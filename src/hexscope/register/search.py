@@ -48,7 +48,7 @@ class Stage:
 STAGES = (
     Stage(22, 4000, 16, 0.65, 0.5, 1 / 20, 25, 5),
     Stage(45, 12_000, 24, 0.65, 0.5, 1 / 50, 30, 3),
-    Stage(128, 160_000, 48, 0.35, 0.0, 1 / 1000, 60, 1),
+    Stage(128, 160_000, 48, 0.35, 0.0, 1 / 300, 60, 1),
 )
 
 #: A plane has fewer pixels than a volume, so its stages may be finer.
@@ -58,10 +58,13 @@ FLAT_STAGES = tuple(replace(stage, divisions=d) for stage, d in zip(STAGES, (32,
 _TURN_TOLL = 0.05
 
 #: Samples that decide among thousands of starts.
-_GLANCE = 1000
+_GLANCE = 600
 
 #: Starts that are shifted too, and starts that are followed at the coarse stage besides the headers' own.
 _SHIFTED, _FOLLOWED = 24, 16
+
+#: Each of those takes a few looks, and the most hopeful go on: a start that is near is well on its way by then.
+_TRIAL, _HOPEFUL = 5, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +77,30 @@ class Rung:
     stage: Stage
     flat: bool = False
 
-    def climb(self, start: Array, *, kind: str = "rigid", samples: Samples | None = None) -> Pose:
-        """Uphill from ``start`` at this resolution; with only some ``samples``, where given."""
+    def climb(
+        self,
+        start: Array,
+        *,
+        kind: str = "rigid",
+        samples: Samples | None = None,
+        bend: Array | None = None,
+        most: int | None = None,
+    ) -> Pose:
+        """Uphill from ``start`` at this resolution.
+
+        samples  only these, where given; bend, most  as in `climb`: by itself it may take the stage's steps
+        """
         similarity = self.similarity
         if samples is not None:
             similarity = replace(similarity, samples=samples)
         r, free = self.resolution_mm, motion(kind, flat=self.flat)
-        return climb(similarity, start, free, step_mm=r / 2, stop_mm=r * self.stage.stop, most=self.stage.steps)
+        steps = self.stage.steps if most is None else most
+        return climb(similarity, start, free, step_mm=r / 2, stop_mm=r * self.stage.stop, most=steps, bend=bend)
+
+    def ranked(self, starts: list[Pose], kind: str, *, most: int | None = None) -> list[Pose]:
+        """Where a climb from each of them ends, best first."""
+        ended = [self.climb(p.matrix, kind=kind, bend=p.bend, most=most) for p in starts]
+        return sorted(ended, key=_merit, reverse=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +151,7 @@ def ladder(fixed: Field, moving: Field, seed: int) -> Ladder:
         resolution = max(size / stage.divisions, voxel)
         template, scene = coarsen(template, resolution), coarsen(scene, resolution)
         shown, seen = (soften(level, stage.blur * resolution) for level in (template, scene))
-        samples = draw(shown, min(stage.samples, shown.values.size), seed)
+        samples = draw(shown, min(stage.samples, int(shown.values.size * shown.known)), seed)
         similarity = Similarity(samples, seen, stage.bins, stage.toll)
         rungs.insert(0, Rung(similarity, shown, resolution, stage, first.flat))
     return Ladder(tuple(rungs), *whole, swapped, (first.place, second.place))
@@ -142,17 +162,19 @@ def find(rungs: Ladder, *, kind: str = "rigid", progress: Progress | None = None
     tell = progress or (lambda _: None)
     tell("comparing many starts")
     early = "similarity" if rungs.finest.flat and kind != "rigid" else "rigid"
-    starts = _starts(rungs, grown=early != "rigid")
+    poses = [Pose(0.0, start) for start in _starts(rungs, grown=early != "rigid")]
+    poses = rungs.rungs[0].ranked(poses, early, most=_TRIAL)[:_HOPEFUL]
     for rung in rungs.rungs[:-1]:
         tell("climbing from the best of them")
-        climbed = sorted((rung.climb(m, kind=early) for m in starts), key=_merit, reverse=True)
-        poses = np.stack([p.matrix for p in climbed])
-        kept = np.array(distinct(poses, rung.stage.keep, rung.resolution_mm, rungs.probes))
-        starts = poses[kept]
+        climbed = rung.ranked(poses, early)
+        places = np.stack([p.matrix for p in climbed])
+        kept = distinct(places, rung.stage.keep, rung.resolution_mm, rungs.probes)
+        poses = [replace(climbed[i], bend=None) for i in kept]
     tell("climbing to the end")
-    answer, *others = (climbed[i] for i in kept)
-    free = answer.matrix if kind == "rigid" else rungs.rungs[1].climb(answer.matrix, kind=kind).matrix
-    found = rungs.finest.climb(free, kind=kind)
+    answer, *others = poses
+    if kind != early:
+        answer = rungs.rungs[1].climb(answer.matrix, kind=kind)
+    found = rungs.finest.climb(answer.matrix, kind=kind)
     if kind != "rigid" and not rungs.finest.flat:
         found = polished(rungs.template, rungs.scene, found, kind)
     return [found, *others]

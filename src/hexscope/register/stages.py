@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 _BENDS_FROM = 4
 
 #: A coarser stage is added while the shortest axis that bends keeps this many voxels.
-_FEWEST_VOXELS = 16
+_FEWEST_VOXELS = 7
 _MOST_STAGES = 4
 
 #: A volume with all axes that bend this long is large: at its finest stage two voxels a side make a cell.
@@ -25,9 +25,6 @@ _LARGE_FROM = 64
 
 #: In finest voxels of a stage: a round's typical step, and at most so many of those.
 STEP, LONGEST = 0.1, 4.0
-
-#: In finest cells of a stage: half the width of the windows whose correlation is compared.
-RADIUS = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,9 @@ class Effort:
     rounds      at the finest stage and at each coarser one (the last holds for the rest), in both directions
     ending      rounds that end the finest stage in one direction
     step_sigma  smoothness of each step, field_sigma of what they have made, both in finest voxels of a stage
+    radius      half the width of the windows whose correlation is compared, in finest cells of a stage
+    calms       how much shorter the last step of a stage is than its first: fewer rounds do then, but on a large volume
+    evens       how fast differences in swelling are evened out, 0 to 0.15 a round: smooth volumes, sharp shear
     edges       compare how steep the images are as well
     """
 
@@ -44,6 +44,9 @@ class Effort:
     ending: int
     step_sigma: float
     field_sigma: float
+    radius: float = 2.0
+    calms: float = 1.0
+    evens: float = 0.0
     edges: bool = False
 
 
@@ -62,14 +65,14 @@ class Speed:
 #: FLAIR (benchmarks/deformable.py).
 SPEEDS = {
     "fast": Speed(
-        Effort((6, 30, 40), 14, 1.7, 0.7),
-        Effort((8, 40, 60), 35, 1.7, 0.45, edges=True),
+        Effort((6, 30, 40), 14, 1.5, 0.5, evens=0.02),
+        Effort((0, 20, 10), 30, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.03, edges=True),
         Effort((12, 40, 50), 14, 3.0, 1.4),
         24_000_000,
     ),
     "accurate": Speed(
-        Effort((16, 40, 60), 20, 1.7, 0.65),
-        Effort((20, 80, 80), 60, 1.7, 0.45, edges=True),
+        Effort((10, 40, 60), 20, 1.6, 0.6, evens=0.007),
+        Effort((0, 40, 20), 60, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.03, edges=True),
         Effort((30, 60, 60), 20, 3.0, 1.4),
         120_000_000,
     ),
@@ -87,7 +90,7 @@ class Stage:
     cells   of those, how many make a cell of the field, z, y, x (1 or 2): a field smoother than that needs no more
     mm      of a voxel of the stage, z, y, x
     free    where the field may move, z, y, x: 1 or 0
-    rounds, ending  of this stage; ``ending`` is 0 but at the finest
+    rounds, ending  of this stage; ``ending`` is 0 but at the finest, whose ``rounds`` may be 0
     """
 
     shrink: tuple[int, int, int]
@@ -119,7 +122,8 @@ class Stage:
 
     def radius_cells(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Half the width of the windows along each axis; none across a single slice."""
-        wide = np.maximum(np.round(RADIUS * self.cell_mm[self.free > 0].min() / self.cell_mm), 1).astype(int)
+        half_mm = self.effort.radius * self.cell_mm[self.free > 0].min()
+        wide = np.maximum(np.round(half_mm / self.cell_mm), 1).astype(int)
         z, y, x = (int(r) if n > 1 else 0 for r, n in zip(wide, shape, strict=True))
         return z, y, x
 

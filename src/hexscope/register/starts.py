@@ -7,6 +7,7 @@ from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from hexscope.core.geometry import Array
 from hexscope.core.transform import rigid
@@ -21,7 +22,7 @@ _AROUND = 15.0
 #: Sizes, where the size may differ.
 _SIZES = (1.0, 0.8, 1.25)
 
-#: Shifts along each axis, as parts of the template's length along it.
+#: Shifts along each axis, as parts of the length of what is known of the template.
 _SHIFTS = (-0.25, 0.0, 0.25)
 
 
@@ -55,7 +56,8 @@ def shifted(poses: Array, template: Level) -> Array:
     """
     shape = np.array(template.values.shape)
     shares = (_SHIFTS if n > 1 else (0.0,) for n in shape)
-    ways = np.array([way for way in product(*shares) if any(way)]) @ (template.affine[:3, :3] * shape).T
+    length = shape * np.cbrt(template.known)
+    ways = np.array([way for way in product(*shares) if any(way)]) @ (template.affine[:3, :3] * length).T
     out = np.repeat(poses, len(ways), axis=0)
     turned = np.einsum("kij,mj->kmi", poses[:, :3, :3], ways)
     out[:, :3, 3] += turned.reshape(-1, 3)
@@ -143,8 +145,6 @@ def _weights(level: Level) -> tuple[Array, NDArray[np.float64]]:
     thin = level.values[::step, ::step, ::step]
     index = np.stack(np.meshgrid(*[np.arange(n) * step for n in thin.shape], indexing="ij"), axis=-1).reshape(-1, 3)
     known = thin >= 0
-    border = np.ones(thin.shape, bool)
-    border[tuple(slice(1, -1) if n > 2 else slice(None) for n in thin.shape)] = False
-    rim = thin[border & known]
+    rim = thin[known & ~ndimage.binary_erosion(known, np.ones([3 if n > 2 else 1 for n in thin.shape]))]
     apart = np.abs(thin - (np.median(rim) if rim.size else 0.0))
     return index.astype(np.float64), np.where(known & (apart > 0.1), apart, 0.0).ravel().astype(np.float64)
