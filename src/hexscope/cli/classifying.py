@@ -40,7 +40,7 @@ def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
 
 def classify(options: Namespace, console: Console) -> int:
     model = open_model(options.model, force=options.force)
-    read = images_for(options, model)
+    read = images_for(options, [channel.name for channel in model.card.inputs])
     if not options.images:
         raise hx.UsageError("classify needs an IMAGE (or every input by --input NAME=PATH)")
     if not 0 < options.coverage < 1:

@@ -73,7 +73,7 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
 
 def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     model = open_model(options.model, force=options.force)
-    read = images_for(options, model)
+    read = images_for(options, [channel.name for channel in model.card.inputs])
     within = None if options.within is None else hx.read_mask(options.within)
     asked = {name: getattr(options, name) for name in ("sensitivity", "confidence", "score")}
     batch: list[hx.Findings] = []
