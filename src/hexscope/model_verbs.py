@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hexscope.core.image import Image
+from hexscope.core.results import Findings, Scores
 from hexscope.errors import HexscopeError, UsageError
 from hexscope.io.reading import Progress
 
@@ -41,6 +42,15 @@ def open_model(model: str | Path | Model, *, force: bool = False) -> Model:
 
     found = model if isinstance(model, Model) else find_model(model)
     return replace(found, forced=True) if force and not found.forced else found
+
+
+def drift(model: Model, answers: Sequence[Findings] | Sequence[Scores]) -> str:
+    """What to beware of with a batch of answers, one a patient and in order: that they no longer look like those that
+    the model's promises rest on. Empty where they do."""
+    from hexscope.evaluate.drift import drift as run
+
+    found = run(model, answers)
+    return "" if found is None else found.sentence
 
 
 def models() -> Shelf:

@@ -143,6 +143,11 @@ def test_a_network_learns_and_goes_on(tmp_path: Path) -> None:
     assert len(list((tmp_path / "model" / "training").glob("network*/training/checkpoint.pt"))) == 5
 
 
+def test_trees_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(hx.UsageError, match="make no network"):
+        make(tmp_path, count=12, overrides={"members": '["trees"]'})
+
+
 def test_a_table_that_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     table = write_table(tmp_path, 12)
     table.write_text(table.read_text().replace(",plain", ",spot"))

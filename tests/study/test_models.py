@@ -10,6 +10,7 @@ import pytest
 
 import hexscope as hx
 from hexscope.models.card import ModelCard
+from hexscope.models.detector import Detector
 from hexscope.models.fit import misfit
 from hexscope.models.recipe import Channel
 from tests.models.networks import PLAIN, card_for, write_model
@@ -80,3 +81,22 @@ def test_a_model_is_asked_for_by_name(folder: Path, tmp_path: Path) -> None:
     assert {m["model"] for m in value["CT"]["models"]} == {"alone", "two"}
     with pytest.raises(hx.NoModelError, match="three"):
         hx.study(folder, tmp_path / "other", models=["three"])
+
+
+def test_a_detector_that_fits_is_used(folder: Path, tmp_path: Path) -> None:
+    from tests.models.networks import write_network
+
+    detector = Detector(score=0.4)
+    card = replace(card_for(classes=("spot",), target="peaks"), task="detect", name="spots", anatomy=("knee",))
+    place = tmp_path / "shelf" / "spots"
+    place.mkdir()
+    (place / "card.toml").write_text(replace(card, detector=detector).to_toml(), encoding="utf-8")
+    kernel = np.zeros((9, 1, 3, 3, 3), np.float32)
+    kernel[0, 0, 1, 1, 1] = 0.2
+    bias = np.array([-2, 0, 1, *np.log([1.5] * 6)], np.float32)
+    write_network(place / "weights.onnx", kernel, bias)
+    result = hx.study(folder, tmp_path / "report")
+    found = [f for f in result.as_json()["findings"] if f["class"] == "spot"]
+    assert found and all(f["score"] >= 0.4 and len(f["center_lps_mm"]) == 3 for f in found)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<td>spot</td>" in page and "model spots" in page

@@ -37,6 +37,8 @@ def evidence(images: Inputs, model: Model, name: str | None = None) -> Image:
     classes = model.card.classes
     if name is not None and name not in classes:
         raise UsageError(f"model {model.card.name} does not know {name}; its classes: {', '.join(classes)}")
+    if len(classifier.members) == classifier.trees:
+        raise UsageError(f"model {model.card.name} rests on hand-made features alone: no place speaks for a class")
     prepared = prepare(images, recipe)
     graph = len(classifier.members) - classifier.trees
     weights, bias = np.array(classifier.weights[:graph]), np.array(classifier.bias)

@@ -12,7 +12,7 @@ import hexscope as hx
 from hexscope.cli.console import Console
 from hexscope.cli.learning import assignment
 from hexscope.cli.making import case_names, each_case, images_for
-from hexscope.model_verbs import open_model
+from hexscope.model_verbs import drift, open_model
 
 
 def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
@@ -40,7 +40,7 @@ def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
 
 def classify(options: Namespace, console: Console) -> int:
     model = open_model(options.model, force=options.force)
-    read = images_for(options, model)
+    read = images_for(options, [channel.name for channel in model.card.inputs])
     if not options.images:
         raise hx.UsageError("classify needs an IMAGE (or every input by --input NAME=PATH)")
     if not 0 < options.coverage < 1:
@@ -50,11 +50,15 @@ def classify(options: Namespace, console: Console) -> int:
         console.result(value, _lines(value, console))
         return 0
     names = case_names(options.images)
+    batch: list[hx.Scores] = []
 
     def case(index: int) -> dict[str, Any]:
         out = None if options.out is None else str(Path(options.out) / f"{names[index]}.json")
         shown = None if options.evidence is None else str(Path(options.evidence) / f"{names[index]}.nii.gz")
-        return {"case": names[index], **_one(options, model, read(options.images[index]), out, shown)}
+        value = _one(options, model, read(options.images[index]), out, shown)
+        batch.append(hx.Scores(value["scores"]))
+        beware = drift(model, batch)
+        return {"case": names[index], **value, "warnings": [*value["warnings"], *([beware] if beware else [])]}
 
     return each_case(names, case, console, _told)
 

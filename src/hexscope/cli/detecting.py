@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
 from hexscope.cli.learning import assignment
 from hexscope.cli.making import cases, image_of, images_for, liver, source_of
-from hexscope.model_verbs import open_model
+from hexscope.model_verbs import drift, open_model
 
 #: Options that go with a model, and those that go with the rule.
 _OF_MODEL = ("inputs", "sensitivity", "confidence", "score", "within", "force")
@@ -72,13 +73,17 @@ def _by_rule(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
 
 def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     model = open_model(options.model, force=options.force)
-    read = images_for(options, model)
+    read = images_for(options, [channel.name for channel in model.card.inputs])
     within = None if options.within is None else hx.read_mask(options.within)
     asked = {name: getattr(options, name) for name in ("sensitivity", "confidence", "score")}
+    batch: list[hx.Findings] = []
 
     def one(path: str, out: str) -> dict[str, Any]:
         images = read(path)
         findings = hx.detect(images, model=model, within=within, **asked)
+        batch.append(findings)
+        beware = drift(model, batch) if within is None else ""
+        findings = replace(findings, warnings=(*findings.warnings, *([beware] if beware else [])))
         hx.save(findings, out, source=source_of(next(iter(images.values())), out))
         return {"out": out, "model": model.card.name, **findings.as_json()}
 

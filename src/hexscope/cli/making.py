@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
 from hexscope.model_verbs import kinds_by_input, open_model
-
-if TYPE_CHECKING:
-    from hexscope.models.shelf import Model
 
 #: What several images of one command are called in their output folder, by task.
 _CASE_SUFFIX = {"segment": ".nii.gz", "detect": ".json"}
@@ -98,7 +95,7 @@ def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     if options.what is not None:
         raise hx.UsageError("a model segments what it was trained for; leave --what out")
     model = open_model(options.model, force=options.force)
-    read = images_for(options, model)
+    read = images_for(options, [channel.name for channel in model.card.inputs])
     many = len(options.images) > 1
 
     def one(path: str, out: str) -> dict[str, Any]:
@@ -117,12 +114,11 @@ def _by_model(options: Namespace) -> Callable[[str, str], dict[str, Any]]:
     return one
 
 
-def images_for(options: Namespace, model: Model) -> Callable[[str], dict[str, hx.Image]]:
-    """What reads the images of a case by input name, first input first, given the path of the input left unnamed.
+def images_for(options: Namespace, wanted: Sequence[str]) -> Callable[[str], dict[str, hx.Image]]:
+    """What reads the images of a case by the names of the inputs ``wanted``, given the path of the input left unnamed.
 
     ``options.images`` become those paths, one a case.
     """
-    wanted = [channel.name for channel in model.card.inputs]
     named = dict(options.inputs or ())
     first = next((name for name in wanted if name not in named), wanted[0])
     options.images = _model_cases(options.images, named, first)

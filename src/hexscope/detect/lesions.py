@@ -156,7 +156,6 @@ def find(
 
     Not a diagnosis. ``mask`` holds the ellipse in each box, or, of a model that segments, the outlines.
     """
-    beware = model.admit(images)
     found = look(model, images)
     detector = model.card.detector or Detector()
     first = images if isinstance(images, Image) else images[model.card.inputs[0].name]
@@ -171,13 +170,13 @@ def find(
     at = np.flatnonzero(keep)
     items = tuple(_finding(model, first, found, int(i), n) for n, i in enumerate(at, start=1))
     step = f"{found.steps[-1]}; score of at least {least:.3g}"
-    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in (*beware, *found.warnings)))
+    steps = (*first.steps, *found.steps[:-1], step, *(f"warning: {w}" for w in found.warnings))
     return Findings(
         items=items,
         method=f"model {model.card.name}: {stages(model.card.detector)}; score of at least {least:.3g}",
         mask=replace(_outlines(found, at, first.grid), files=first.files, name=first.name),
         promise=said,
-        warnings=(*beware, *found.warnings, *(() if items else ("no candidate was found",))),
+        warnings=(*found.warnings, *(() if items else ("no candidate was found",))),
         steps=steps,
     )
 

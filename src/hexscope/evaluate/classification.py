@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hexscope.classify import classify
 from hexscope.classify.score import auc, balanced_accuracy, interval, mean_auc
-from hexscope.errors import HexscopeError, UsageError
+from hexscope.errors import HexscopeError, InputError, UsageError
 from hexscope.evaluate.result import CaseResult, Evaluation
 from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.io.cases import open_images
@@ -130,6 +130,8 @@ def evaluate_classifier(
     for number, case in enumerate(table.cases, start=1):
         since = time.process_time()
         try:
+            if not case.has("label"):
+                raise InputError("it has no label; fill the column to measure on it")
             images = open_images(case, {**table.kinds, **(kinds or {})})
             given = {channel.name: images[channel.name] for channel in model.card.inputs if channel.name in images}
             scores = classify(given, model, coverage=coverage)

@@ -192,4 +192,5 @@ def _require_sane(model: Model) -> None:
             raise FormatError(f"{path} is {path.stat().st_size / 2**30:.1f} GB; weights are smaller")
     if model.card.recipe is None:
         raise FormatError(f"the card {model.folder / CARD} has no recipe: it does not say what its network sees")
+    read_gate(model.folder)
     model.network.require_fit(model.card.recipe.planes, model.card.recipe.dims, model.card.outputs)

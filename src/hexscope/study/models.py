@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hexscope.core.image import Image
 from hexscope.core.measure import measure
+from hexscope.detect.lesions import find
 from hexscope.errors import HexscopeError, NoModelError
 from hexscope.models.fit import misfit, takes
 from hexscope.models.shelf import Model
@@ -48,6 +49,22 @@ def _inputs(model: Model, first: Image, cases: Sequence[Case]) -> Mapping[str, I
 
 
 def _answered(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
+    return _detected(case, model, images) if model.card.task == "detect" else _segmented(case, model, images)
+
+
+def _detected(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
+    """A detector's findings, with what its card's score promises nobody; where a rule or another model has found
+    candidates already, theirs stand and this is told."""
+    name = model.card.name
+    if case.findings is not None:
+        return replace(case, problems=(*case.problems, f"model {name}: not used, for candidates are there already"))
+    try:
+        return replace(case, findings=find(model, images))
+    except (HexscopeError, MemoryError) as error:
+        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+
+
+def _segmented(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
     name = model.card.name
     try:
         made = model.predict(images)

@@ -207,8 +207,10 @@ def _members(work: Work, out: Path) -> tuple[list[Member], Features | None]:
             )
         elif name == "trees":
             made.append(tree_member(work.shown, work.asked, work.parts, work.exclusive, work.order.seed))
-    if not made:
-        raise UsageError(f"no member was made of {', '.join(tried)}; known are frozen, kernels, trees and network")
+    if all(member.write is None for member in made):
+        raise UsageError(
+            f"the members {', '.join(tried)} make no network; take frozen, kernels or network, and trees besides"
+        )
     return made, alike
 
 

@@ -53,6 +53,8 @@ class Order:
     seed       the same seed gives the same model on one machine
     folds      None: one division, the patients left out are measured. K: each patient is measured by one of K models
                that never saw him, then a last one learns from all and is the one given: K + 1 trainings
+               (A classifier scores each case by models that never saw its patient anyway: None means the table's own
+               split or folds, else five, and there is no last training: its parts are used together.)
     division   who is trained on and who is measured, instead of what the table or chance says
     kinds      "MODALITY" or "MODALITY:QUANTITY" by input, where files do not say
     overrides  value by choice of the plan, as text

@@ -122,6 +122,8 @@ class Pool:
 
 
 def _mapped(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    if not array.size:
+        return array  # no objects: nothing that a file could hold
     np.save(path, array)
     mapped: NDArray[Any] = np.load(path, mmap_mode="r")
     return mapped
