@@ -306,7 +306,7 @@ def burden(options: argparse.Namespace) -> None:
     """MTV and TLG of sarcomas after known warps are undone."""
     folder = options.data / "pet-ct-mr-sarcoma" / "nifti"
     patients = ("STS_002", "STS_003", "STS_008", "STS_012", "STS_015", "STS_018", "STS_024")
-    rows: dict[str, list[tuple[float, float]]] = {"left as warped": [], "undone by CT": [], "undone by PET": []}
+    rows: dict[str, list[tuple[float, float]]] = {}
     for patient in patients:
         ct = replace(hx.read(folder / patient / "CT_image.nii.gz"), modality="CT")
         pet = replace(hx.read(folder / patient / "PET_image.nii.gz"), modality="PT")
@@ -316,11 +316,13 @@ def burden(options: argparse.Namespace) -> None:
             known = gaussian_warp(seed, ct.grid, 20.0, 5.0)
             ct_there = hx.resample(ct, ct.grid, through=known.inverse)
             pet_there = hx.resample(pet, pet.grid, through=known.inverse, how="cubic")
-            rows["left as warped"].append(change(metabolic(pet_there, tumour), truth))
+            rows.setdefault("left as warped", []).append(change(metabolic(pet_there, tumour), truth))
+            exact = hx.resample(pet_there, pet.grid, through=known, how="cubic")
+            rows.setdefault("undone by the known warp (floor)", []).append(change(metabolic(exact, tumour), truth))
             for title, fixed, moving in (("undone by CT", ct, ct_there), ("undone by PET", pet, pet_there)):
                 found = ours(fixed, moving, kind="rigid")[1]
                 back = hx.resample(pet_there, pet.grid, through=found, how="cubic")
-                rows[title].append(change(metabolic(back, tumour), truth))
+                rows.setdefault(title, []).append(change(metabolic(back, tumour), truth))
     print(f"{'PET burden, change in %':34}{'n':>4}{'MTV median':>12}{'90 %':>7}{'TLG median':>12}{'90 %':>7}")
     for title, some in rows.items():
         m, t = np.array(some).T

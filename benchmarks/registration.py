@@ -4,8 +4,8 @@ Run:  python benchmarks/registration.py [TASK ...] [--data FOLDER] [--motions N]
 
 Tasks: brain, hippocampus, remapped, axes, sarcoma, sclerosis, planes (all, where none is named). CPU seconds are those
 of the search on one core (HEXSCOPE_THREADS=1 is set here), images in memory, without the certificate that `register`
-adds. PYTHON is one that has picsl_greedy and SimpleITK; its rows are kept in benchmarks/results/linear_peers.json under
-their commands, and a row marked * was read from there.
+adds. PYTHON is one that has picsl_greedy and SimpleITK. All rows are kept in benchmarks/results/registration.jsonl, the
+peer's with its command, ours with a stamp of our code, and are not measured again.
 
 brain, hippocampus: affine between people, Dice of the labels (nearest neighbour). Constants were chosen on brains 1000
 and 1001; the other pairs are printed apart.
@@ -15,7 +15,7 @@ noise, a Gaussian warp (sigma 16 mm, .68 mm RMS an axis), and a rigid motion of 
 rigid fit to the true map (Kabsch), "excess" how much farther than that fit the answer lies from the motion itself.
 sarcoma: MR and PET of seven patients, moved by up to 45 degrees and 40 mm, to CT; the mean distance over the moving
 field to where the same registration puts the image that was not moved. "header": only the affine changes; "pixels": the
-image is resampled, which also changes what it shows, with a mask of what it knows of its new field. STS_019, whose CT
+image is resampled, which also changes what it shows, into a larger field that is blank (0) about it. STS_019, whose CT
 lies apart, is printed by itself.
 sclerosis: raw T1 and T2, moved by up to 20 degrees and 20 mm, to FLAIR: mean distance over the head, rigid to the best
 rigid fit to the set's reference, affine to the reference. The set does not say which way its reference goes: ITK's
@@ -27,17 +27,21 @@ dyes (synthetic): mean distance in pixels.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from itertools import pairwise, permutations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows
 from motions import Points, itk_matrix, kabsch, lattice, mean_gap, moved, random_motion, roomy
 from numpy.typing import NDArray
 from real_data import add_data, require
@@ -45,12 +49,17 @@ from scipy import interpolate, ndimage
 
 import hexscope as hx
 from hexscope.core.geometry import Grid, flip_lps_ras
-from hexscope.core.image import Image, Mask
+from hexscope.core.image import Image
 from hexscope.core.transform import Transform, rigid
 from hexscope.register.field import ready
 from hexscope.register.search import find, ladder
 
-KEPT = Path(__file__).parent / "results" / "linear_peers.json"
+#: What a linear search is made of, below src/hexscope: a row of ours is kept with a stamp of these.
+SEARCH = (
+    *(f"register/{name}.py" for name in ("climb", "field", "motion", "nmi", "padding", "pyramid", "search", "starts")),
+    *(f"kernels/{name}.py" for name in ("histogram", "smooth", "thinning")),
+)
+POLISH = ("register/local.py", "register/flow.py", "kernels/lncc.py")
 #: greedy's NMI is the better of its measures between whole brains, and throws crops of 35 voxels far off.
 AFFINE = "-a -i {fixed} {moving} -ia-image-centers -m NMI -n 100x50x10 -o {out}.mat"
 CROPS = "-a -i {fixed} {moving} -ia-image-centers -m WNCC 2x2x2 -n 100x50x10 -o {out}.mat"
@@ -69,6 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["HEXSCOPE_THREADS"] = "1"
     require(options.data)
+    options.rows = Rows(options.peers)
     print(f"{'':34}{'n':>5}{'good':>6}{'mean':>8}{'median':>8}{'worst':>8}{'CPU-s':>7}")
     for name in options.task or tasks:
         tasks[name](options)
@@ -91,6 +101,10 @@ class Row:
         if (figure > self.good) is self.most:
             self.missed.append(f"{label} {figure:.2f}")
 
+    def add_some(self, kept: list[float] | None, label: str) -> None:
+        if kept is not None:
+            self.add(*kept, label)
+
     def show(self) -> None:
         if not self.figures:
             return
@@ -101,39 +115,38 @@ class Row:
         print(f"{line}{np.mean(self.seconds):7.2f}   {told}{', '.join(self.missed)}", flush=True)
 
 
-def ours(fixed: Image, moving: Image, kind: str = "rigid", known: Mask | None = None) -> tuple[Transform, float]:
+def ours(fixed: Image, moving: Image, kind: str = "rigid") -> tuple[Transform, float]:
     """The transform and its CPU seconds."""
     start = time.process_time()
-    rungs = ladder(*ready(fixed, moving, None, known), 0)
+    rungs = ladder(*ready(fixed, moving), 0)
     found = Transform(rungs.moving_to_fixed(find(rungs, kind=kind)[0].matrix), kind)
     return found, time.process_time() - start
 
 
-class Peer:
-    """greedy, where ``python`` has it; else its rows that were kept."""
+class Rows:
+    """Rows that are kept: ours, and those of greedy, where ``python`` has it."""
 
     def __init__(self, python: str | None) -> None:
-        self.python = python
-        self.kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        self.read = False
+        self._python, self._kept = python, KeptRows("registration")
 
-    def __call__(self, name: str, fixed: Image, moving: Image, command: str) -> tuple[Transform, float] | None:
-        key = f"{name}: greedy {command}"
-        if key not in self.kept:
-            if self.python is None:
-                return None
-            self.kept[key] = self._run(fixed, moving, command)
-            KEPT.parent.mkdir(exist_ok=True)
-            KEPT.write_text(json.dumps(self.kept, indent=0, sort_keys=True) + "\n")
-        else:
-            self.read = True
-        row = self.kept[key]
-        return Transform(np.array(row["matrix"])), row["seconds"]
+    def ours(self, of: str, kind: str, make: Callable[[], list[float]]) -> list[float]:
+        """Our figures, CPU seconds last."""
+        return self._kept.kept(of, f"hexscope {stamp(SEARCH + POLISH * (kind == 'affine'))}", make)
 
-    def title(self, what: str) -> str:
-        return f"{what}: greedy{'*' if self.read else ''}"
+    def greedy(
+        self, of: str, command: str, images: Callable[[], tuple[Image, Image]], score: Callable[[Transform], float]
+    ) -> list[float] | None:
+        """Its figure and its CPU seconds on images (fixed, moving); None where it can neither be run nor read."""
+        by = f"greedy {command}"
+        if self._python is None:
+            return self._kept.get(of, by)
+        return self._kept.kept(of, by, lambda: self._answered(*images(), command, score))
 
-    def _run(self, fixed: Image, moving: Image, command: str) -> dict[str, Any]:
+    def _answered(self, fixed: Image, moving: Image, command: str, score: Callable[[Transform], float]) -> list[float]:
+        found, seconds = self._run(fixed, moving, command)
+        return [score(found), seconds]
+
+    def _run(self, fixed: Image, moving: Image, command: str) -> tuple[Transform, float]:
         with tempfile.TemporaryDirectory() as folder:
             job = {"out": f"{folder}/found", "commands": [command]}
             for name, image in (("fixed", fixed), ("moving", moving)):
@@ -141,12 +154,19 @@ class Peer:
                 hx.save(image, job[name])
             script = Path(__file__).with_name("deformable_peers.py")
             said = subprocess.run(
-                [str(self.python), str(script)], input=json.dumps(job), capture_output=True, text=True, check=True
+                [str(self._python), str(script)], input=json.dumps(job), capture_output=True, text=True, check=True
             ).stdout
             flip = flip_lps_ras(np.eye(4))
             back = flip @ np.load(f"{folder}/found.npz")["matrix"] @ flip
         answer = json.loads(next(line[4:] for line in said.splitlines() if line.startswith("JOB ")))
-        return {"matrix": np.linalg.inv(back).tolist(), "seconds": answer["seconds"]}
+        return Transform(np.linalg.inv(back)), answer["seconds"]
+
+
+@cache
+def stamp(files: tuple[str, ...]) -> str:
+    """Of our code: rows of other code are not taken for this one's."""
+    root = Path(hx.__file__).parent
+    return hashlib.sha256(b"".join((root / name).read_bytes() for name in files)).hexdigest()[:12]
 
 
 def in_memory(image: Image) -> Image:
@@ -158,7 +178,7 @@ def in_memory(image: Image) -> Image:
 
 
 def brain(options: argparse.Namespace) -> None:
-    folder, peer = options.data / "mr-brain-labels", Peer(options.peers)
+    folder = options.data / "mr-brain-labels"
     for title, pairs in (
         ("brain affine, 1000 and 1001", [(1000, 1001), (1001, 1000)]),
         ("brain affine, 1002 and 1003", [(1002, 1003), (1003, 1002)]),
@@ -166,28 +186,37 @@ def brain(options: argparse.Namespace) -> None:
     ):
         files = [tuple(folder / f"{i}_image.nii.gz" for i in pair) for pair in pairs]
         labels = [tuple(folder / f"{i}_labels.nii.gz" for i in pair) for pair in pairs]
-        overlaps(title, files, labels, 0.42, peer)
+        overlaps(options.rows, title, files, labels, 0.42)
 
 
 def hippocampus(options: argparse.Namespace) -> None:
     folder = options.data / "mr-hippocampus"
     files = list(pairwise(sorted((folder / "images").glob("*.nii.gz"))[-31:]))
     labels = [tuple(folder / "labels" / f.name for f in pair) for pair in files]
-    overlaps("hippocampus affine, last 31", files, labels, 0.5, Peer(options.peers), CROPS)
+    overlaps(options.rows, "hippocampus affine, last 31", files, labels, 0.5, CROPS)
 
 
-def overlaps(title: str, files: list[Any], labels: list[Any], good: float, peer: Peer, command: str = AFFINE) -> None:
+def overlaps(rows: Rows, title: str, files: list[Any], labels: list[Any], good: float, command: str = AFFINE) -> None:
     """Dice of our affine and the peer's over pairs of files."""
-    row, theirs = Row(title, good, most=False), Row("", good, most=False)
+    row, theirs = Row(title, good, most=False), Row(f"{title}: greedy", good, most=False)
     for pair, marked in zip(files, labels, strict=True):
-        fixed, moving = (in_memory(hx.read(f)) for f in pair)
-        ours_on, theirs_on = (hx.read_mask(f) for f in marked)
-        name = f"{pair[0].stem[:15]}-{pair[1].stem[:15]}".replace(".nii", "")
-        for rows, answer in ((row, ours(fixed, moving, "affine")), (theirs, peer(name, fixed, moving, command))):
-            if answer is not None:
-                brought = hx.resample(theirs_on, ours_on.grid, through=answer[0])
-                rows.add(dice(ours_on.layers[0], brought.layers[0]), answer[1], name)
-    theirs.name = peer.title(title.split(",")[0])
+        name = "-".join(f.name.removesuffix(".nii.gz") for f in pair)
+
+        @cache
+        def images(pair: Any = pair) -> tuple[Image, Image]:
+            fixed, moving = (in_memory(hx.read(f)) for f in pair)
+            return fixed, moving
+
+        def score(found: Transform, marked: Any = marked) -> float:
+            fixed, moving = (hx.read_mask(f) for f in marked)
+            return dice(fixed.layers[0], hx.resample(moving, fixed.grid, through=found).layers[0])
+
+        def measured(images: Any = images, score: Any = score) -> list[float]:
+            found, seconds = ours(*images(), "affine")
+            return [score(found), seconds]
+
+        row.add(*rows.ours(f"affine {name}", "affine", measured), name)
+        theirs.add_some(rows.greedy(f"affine {name}", command, images, score), name)
     row.show()
     theirs.show()
 
@@ -204,43 +233,60 @@ def dice(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
 
 
 def remapped(options: argparse.Namespace) -> None:
-    peer = Peer(options.peers)
     for degrees, count in ((45, 5 * options.motions), (90, 5 * options.motions // 2)):
         turns = [np.random.default_rng([degrees, i]).uniform(-degrees, degrees, 3) for i in range(count)]
         motions = [rigid(tuple(turn), (0, 0, 0), (0, 0, 0)).matrix[:3, :3] for turn in turns]
-        remapped_rows(f"remapped, ±{degrees}°", options.data, motions, peer if degrees == 45 else None)
+        remapped_rows(options, f"remapped, ±{degrees}°", motions, beside=5 if degrees == 45 else 0)
 
     still = [rigid(tuple(np.random.default_rng([1, i]).uniform(-45, 45, 3)), (0, 0, 0), (0, 0, 0)) for i in range(20)]
-    remapped_rows("remapped, ±45°, no warp", options.data, [t.matrix[:3, :3] for t in still], None, warp_mm=0.0)
+    remapped_rows(options, "remapped, ±45°, no warp", [t.matrix[:3, :3] for t in still], warp_mm=0.0)
 
 
 def axes(options: argparse.Namespace) -> None:
     signed = [np.eye(3)[list(o)] * np.array(s) for o in permutations(range(3)) for s in product((1, -1), repeat=3)]
-    remapped_rows("remapped, 24 axes", options.data, [m for m in signed if np.linalg.det(m) > 0], None)
+    remapped_rows(options, "remapped, 24 axes", [m for m in signed if np.linalg.det(m) > 0])
 
 
-def remapped_rows(title: str, data: Path, turns: list[Points], peer: Peer | None, warp_mm: float = 0.68) -> None:
+def remapped_rows(
+    options: argparse.Namespace, title: str, turns: list[Points], *, beside: int = 0, warp_mm: float = 0.68
+) -> None:
+    """beside: greedy runs on so many of them."""
     apart, excess = Row(f"{title}: apart, mm", 0.05), Row(f"{title}: excess, mm", 0.05)
-    theirs = Row("", 0.05)
+    theirs = Row(f"{title}: greedy: apart, mm", 0.05)
     for number, turn in enumerate(turns):
-        fixed, moving, motion, best, places = remapped_pair(data, turn, number, warp_mm)
-        found, seconds = ours(fixed, moving)
-        floor = mean_gap(best, motion.inverse, places)
-        apart.add(mean_gap(found, best, places), seconds, f"#{number}")
-        excess.add(mean_gap(found, motion.inverse, places) - floor, seconds, f"#{number}")
-        answer = peer(f"{title} {number}", fixed, moving, RIGID) if peer and number < 5 else None
-        if answer is not None:
-            theirs.add(mean_gap(answer[0], best, places), answer[1], f"#{number}")
-    apart.show()
-    excess.show()
-    theirs.name = f"{peer.title(title)}: apart, mm" if peer else ""
-    theirs.show()
+
+        @cache
+        def case(turn: Points = turn, number: int = number) -> RemappedPair:
+            return remapped_pair(options.data, turn, number, warp_mm)
+
+        def measured(case: Callable[[], RemappedPair] = case) -> list[float]:
+            fixed, moving, motion, best, places = case()
+            found, seconds = ours(fixed, moving)
+            floor = mean_gap(best, motion.inverse, places)
+            return [mean_gap(found, best, places), mean_gap(found, motion.inverse, places) - floor, seconds]
+
+        def images(case: Callable[[], RemappedPair] = case) -> tuple[Image, Image]:
+            return case()[:2]
+
+        def score(found: Transform, case: Callable[[], RemappedPair] = case) -> float:
+            return mean_gap(found, *case()[3:])
+
+        of = f"{title} {number}"
+        gap, more, seconds = options.rows.ours(of, "rigid", measured)
+        apart.add(gap, seconds, f"#{number}")
+        excess.add(more, seconds, f"#{number}")
+        if number < beside:
+            theirs.add_some(options.rows.greedy(of, RIGID, images, score), f"#{number}")
+    for row in (apart, excess, theirs):
+        row.show()
 
 
-def remapped_pair(
-    data: Path, turn: Points, seed: int, warp_mm: float
-) -> tuple[Image, Image, Transform, Transform, Points]:
-    """A brain, itself in another contrast and place, the motion, the best rigid way back, and places in the moving."""
+#: Fixed, moving, the motion, the best rigid way back, and places in the moving.
+RemappedPair = tuple[Image, Image, Transform, Transform, Points]
+
+
+def remapped_pair(data: Path, turn: Points, seed: int, warp_mm: float) -> RemappedPair:
+    """A brain, and itself in another contrast and place."""
     rng = np.random.default_rng(seed)
     whole = in_memory(hx.read(data / "mr-brain-labels" / f"{1000 + seed % 4}_image.nii.gz"))
     fixed = hx.resample(whole, whole.grid.with_spacing((2.0, 2.0, 2.0)))
@@ -273,28 +319,46 @@ def remapped_pair(
 
 
 def sarcoma(options: argparse.Namespace) -> None:
-    folder = options.data / "pet-ct-mr-sarcoma" / "nifti"
     for name, file, limit in (("MR", "MR_T1_image", 0.5), ("PET", "PET_image", 1.5)):
         header = Row(f"sarcoma {name} to CT, header, mm", limit)
         pixels = Row(f"sarcoma {name} to CT, pixels, mm", limit)
         alone = Row(f"{APART} {name} to CT, header, mm", limit)
         for patient in (*PATIENTS, APART):
-            ct, moving = (in_memory(hx.read(folder / patient / f"{f}.nii.gz")) for f in ("CT_image", file))
-            places = lattice(moving.grid)
-            still, _ = ours(ct, moving)
+            folder = options.data / "pet-ct-mr-sarcoma" / "nifti" / patient
+            body = Body(folder / "CT_image.nii.gz", folder / f"{file}.nii.gz")
             rng = np.random.default_rng(int(patient[-3:]))
             for number in range(max(1, options.motions * 3 // 4)):
-                motion = random_motion(rng, 45, 40, moving.grid.center_mm)
-                found, seconds = ours(ct, moved(moving, motion))
-                row = alone if patient == APART else header
-                row.add(mean_gap(found @ motion, still, places), seconds, f"{patient}#{number}")
+                motion = random_motion(rng, 45, 40, body.moving.grid.center_mm)
+                of, label = f"sarcoma {patient} {name} {number}", f"{patient}#{number}"
+                kept = options.rows.ours(f"{of} header", "rigid", lambda b=body, m=motion: b.by_header(m))
+                (alone if patient == APART else header).add(*kept, label)
                 if number < options.motions // 5 and patient != APART:
-                    room = roomy(moving.grid, motion)
-                    known = hx.resample(Mask.from_array(np.ones(moving.grid.shape), moving.grid), room, through=motion)
-                    found, seconds = ours(ct, hx.resample(moving, room, through=motion), known=known)
-                    pixels.add(mean_gap(found @ motion, still, places), seconds, f"{patient}#{number}")
+                    kept = options.rows.ours(f"{of} pixels", "rigid", lambda b=body, m=motion: b.by_pixels(m))
+                    pixels.add(*kept, label)
         for row in (header, pixels, alone):
             row.show()
+
+
+class Body:
+    """Two scans of one patient; how far from its own pose on the unmoved pair the search ends after a motion, and CPU
+    seconds."""
+
+    def __init__(self, ct: Path, moving: Path) -> None:
+        self.ct, self.moving = (in_memory(hx.read(file)) for file in (ct, moving))
+
+    @cached_property
+    def still(self) -> Transform:
+        return ours(self.ct, self.moving)[0]
+
+    def by_header(self, motion: Transform) -> list[float]:
+        return self._told(motion, *ours(self.ct, moved(self.moving, motion)))
+
+    def by_pixels(self, motion: Transform) -> list[float]:
+        turned = hx.resample(self.moving, roomy(self.moving.grid, motion), through=motion)
+        return self._told(motion, *ours(self.ct, turned))
+
+    def _told(self, motion: Transform, found: Transform, seconds: float) -> list[float]:
+        return [mean_gap(found @ motion, self.still, lattice(self.moving.grid)), seconds]
 
 
 def sclerosis(options: argparse.Namespace) -> None:
@@ -311,8 +375,12 @@ def sclerosis(options: argparse.Namespace) -> None:
             rng = np.random.default_rng(len(contrast))
             for number in range(options.motions):
                 motion = random_motion(rng, 20, 20, head.mean(axis=0))
-                found, seconds = ours(flair, moved(moving, motion), kind)
-                row.add(mean_gap(found @ motion, target, head), seconds, f"#{number}")
+
+                def measured(motion: Transform = motion, kind: str = kind, way: Any = (moving, target, head)) -> Any:
+                    found, seconds = ours(flair, moved(way[0], motion), kind)
+                    return [mean_gap(found @ motion, *way[1:]), seconds]
+
+                row.add(*options.rows.ours(f"sclerosis {contrast} {kind} {number}", kind, measured), f"#{number}")
             row.show()
 
 
@@ -335,8 +403,13 @@ def planes(options: argparse.Namespace) -> None:
                 fixed = in_memory(hx.read(file, spacing_mm=spacing) if spacing else hx.read(file))
                 rng = np.random.default_rng([number, len(kind)])
                 moving, map_px = turned(fixed, rng, kind == "similarity")
-                found, seconds = ours(fixed, moving, kind)
-                row.add(plane_gap_px(found, fixed.grid, map_px), seconds, f"{file.stem}#{number}")
+
+                def measured(fixed: Image = fixed, moving: Image = moving, way: Any = (map_px, kind)) -> list[float]:
+                    found, seconds = ours(fixed, moving, way[1])
+                    return [plane_gap_px(found, fixed.grid, way[0]), seconds]
+
+                of = f"{name} {kind} {file.stem} {number}"
+                row.add(*options.rows.ours(of, kind, measured), f"{file.stem}#{number}")
             row.show()
 
 

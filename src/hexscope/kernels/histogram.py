@@ -72,11 +72,9 @@ def count(
     felt    (n, 8) is filled, or has no rows: slope of the scene's position among its bins along z, y, x; that position,
             -1 where void; how much the sample counts, and its slope along z, y, x. For one pose only.
     """
-    columns = counts.shape[2]
-    samples = points.shape[0]
+    columns, samples = counts.shape[2], points.shape[0]
     blocks = (samples + block - 1) // block
-    keeps = felt.shape[0] > 0
-    width, plane = shape[2], shape[1] * shape[2]
+    keeps, width, plane = felt.shape[0] > 0, shape[2], shape[1] * shape[2]
     step_z, step_y, step_x = min(shape[0] - 1, 1) * plane, min(shape[1] - 1, 1) * width, min(shape[2] - 1, 1)
     last_z, last_y, last_x = max(shape[0] - 2, 0), max(shape[1] - 2, 0), max(shape[2] - 2, 0)
     far_z, far_y, far_x = f4(shape[0] - 1), f4(shape[1] - 1), f4(shape[2] - 1)
@@ -88,8 +86,7 @@ def count(
             if keeps:
                 felt[i, 3] = -one
             z, y, x = _along(m, 0, points[i]), _along(m, 1, points[i]), _along(m, 2, points[i])
-            held_z, held_y, held_x = z, y, x
-            wz, wy, wx = one, one, one
+            held_z, held_y, held_x, wz, wy, wx = z, y, x, one, one, one
             if min(_depth(z, far_z), _depth(y, far_y), _depth(x, far_x)) < _FADE:
                 if _outside(z, far_z) or _outside(y, far_y) or _outside(x, far_x):
                     continue

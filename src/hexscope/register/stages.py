@@ -66,13 +66,13 @@ class Speed:
 SPEEDS = {
     "fast": Speed(
         Effort((6, 30, 40), 14, 1.5, 0.5, evens=0.02),
-        Effort((0, 20, 10), 30, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.03, edges=True),
+        Effort((0, 20, 10), 30, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.012, edges=True),
         Effort((12, 40, 50), 14, 3.0, 1.4),
         24_000_000,
     ),
     "accurate": Speed(
-        Effort((10, 40, 60), 20, 1.6, 0.6, evens=0.007),
-        Effort((0, 40, 20), 60, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.03, edges=True),
+        Effort((16, 40, 60), 20, 1.7, 0.6, evens=0.003),
+        Effort((0, 30, 15), 60, 1.4, 0.41, radius=3.0, calms=4.0, evens=0.012, edges=True),
         Effort((30, 60, 60), 20, 3.0, 1.4),
         120_000_000,
     ),
