@@ -21,12 +21,15 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "audit", "certify", "classify", "convert", "demo", "detect", "evaluate_fusion", "evidence", "features",
-            "fuse", "guide", "info", "measure", "nearest", "open_study", "phantom", "quantify", "read", "read_mask",
-            "read_transform", "register", "register_group", "register_table", "resample", "save", "segment", "study",
-            "turn",
+            "audit", "classify", "convert", "demo", "detect", "evidence", "features", "guide", "info", "measure",
+            "nearest", "open_study", "phantom", "quantify", "read", "read_mask", "read_transform", "resample", "save",
+            "segment", "study",
         ),
         "hexscope.verbs",
+    ),
+    **dict.fromkeys(
+        ("certify", "evaluate_fusion", "fuse", "register", "register_group", "register_table", "turn"),
+        "hexscope.pair_verbs",
     ),
     **dict.fromkeys(
         ("compare_plans", "data_get", "evaluate", "import_model", "models", "plan", "predict", "train"),
@@ -95,5 +98,6 @@ if TYPE_CHECKING:
     from hexscope.errors import *  # noqa: F403
     from hexscope.model_verbs import *  # noqa: F403
     from hexscope.models.card import ModelCard as ModelCard
+    from hexscope.pair_verbs import *  # noqa: F403
     from hexscope.radiomics.settings import FeatureSettings as FeatureSettings
     from hexscope.verbs import *  # noqa: F403

@@ -14,8 +14,8 @@ PUBLIC = [
     "QuantityError", "RefusedError", "Scores", "Sphere", "Study", "Transform", "UncalibratedError", "UsageError",
     "View", "audit", "certify", "classify", "compare_plans", "convert", "data_get", "demo", "detect", "evaluate",
     "evaluate_fusion", "evidence", "features", "fuse", "guide", "import_model", "info", "measure", "models", "nearest",
-    "open_study", "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform", "register", "register_group",
-    "register_table", "resample", "save", "segment", "study", "train", "turn",
+    "open_study", "phantom", "plan", "predict", "quantify", "read", "read_mask", "read_transform", "register",
+    "register_group", "register_table", "resample", "save", "segment", "study", "train", "turn",
 ]  # fmt: skip
 
 

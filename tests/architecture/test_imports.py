@@ -47,7 +47,8 @@ MAY_IMPORT = {
         "radiomics",
         *TASKS,
     },
-    "cli": {"verbs", "model_verbs"},
+    "pair_verbs": {"core", "io", "study", "evaluate", "register", "fuse"},
+    "cli": {"verbs", "model_verbs", "pair_verbs"},
     "__main__": {"cli"},
 }
 #: package -> the only rooms that may import it.

@@ -11,7 +11,7 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.verbs import rehearse_register
+from hexscope.pair_verbs import rehearse_register
 
 
 def add_register(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
