@@ -123,7 +123,7 @@ def test_a_folder_in_use_is_not_overwritten(trained: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match="holds a model already"):
         train("segment", read_cases(table), out, Order("ball"))
     with pytest.raises(UsageError, match="not there yet"):
-        train("detect", read_cases(table), out / "new", Order("ball"))
+        train("register", read_cases(table), out / "new", Order("ball"))
     with pytest.raises(UsageError, match="minutes"):
         Order("ball", minutes=0)
 

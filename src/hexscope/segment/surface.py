@@ -104,7 +104,7 @@ def _nearest(points: Array, others: Array) -> Array:
 def _weighted_percentile(values: Array, weight: Array, percent: float) -> float:
     order = np.argsort(values)
     reached = np.cumsum(weight[order]) / weight.sum()
-    index = min(int(np.searchsorted(reached, percent / 100.0)), len(values) - 1)
+    index = min(int(np.searchsorted(reached, percent / 100.0 - 1e-9)), len(values) - 1)
     return float(values[order[index]])
 
 
