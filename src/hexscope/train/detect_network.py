@@ -30,7 +30,7 @@ from hexscope.train.facts import Facts, measure
 from hexscope.train.folder import write_card, write_json, write_split
 from hexscope.train.loop import Course, Run, learn
 from hexscope.train.machine import Machine, seconds_per_iteration
-from hexscope.train.nets import UNet
+from hexscope.train.nets import Answering
 from hexscope.train.order import Order
 from hexscope.train.plan import PLAN, Plan, make_plan
 from hexscope.train.pool import BoxCutter, Example, Pool
@@ -45,7 +45,7 @@ class Network:
     folder: Path
     card: ModelCard
     plan: Plan
-    net: UNet
+    net: Answering
     learnt: Sequence[Example]
     told: tuple[str, ...]
 
@@ -68,7 +68,7 @@ def make_network(checked: Checked, division: Division, order: Order, out: Path) 
     write_split(out, division)
     course = _course(plan, facts, order.seed, learnt)
     run = learn(course, learnt, out, None, order.tell("train"))
-    assert isinstance(run.net, UNet)
+    assert isinstance(run.net, Answering)
     save_onnx(run.net, out / WEIGHTS[-1])
     card = _card(order, facts, recipe, division, checked, run)
     write_card(out, card)

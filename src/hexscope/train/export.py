@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hexscope.io.files import atomic_write
-from hexscope.train.nets import Grow, Layer, UNet
+from hexscope.train.nets import Answering, Grow, Layer, UNet
 
 Floats = NDArray[np.float32]
 
@@ -25,7 +25,13 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def save_onnx(net: UNet, path: Path) -> None:
+class Written(Protocol):
+    """A network that knows how it is written: see `hexscope.train.lite.Lite`."""
+
+    def write(self, writer: Writer, image: str) -> str: ...
+
+
+def save_onnx(net: Answering, path: Path) -> None:
     """Write the graph of ``net``: input "image" (1, planes, *spatial), output "logits" (1, outputs, *spatial)."""
     import onnx
 
@@ -34,24 +40,13 @@ def save_onnx(net: UNet, path: Path) -> None:
     atomic_write(path, lambda beside: onnx.save(model, str(beside)))
 
 
-def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
+def graph_of(net: Answering, stored: type[np.floating[Any]] = np.float16) -> Any:
     """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
     from onnx import TensorProto, helper
 
     writer = Writer(stored)
     shape = net.shape
-    parts: Any = net  # a list of modules tells nobody what is in it
-    seen: list[str] = []
-    y = "image"
-    for level, pair in enumerate(parts.down):
-        first, second = pair
-        y = writer.stem(first, shape.stem, shape.planes) if level == 0 else writer.layer(y, first)
-        y = writer.layer(y, second)
-        seen.append(y)
-    for level in reversed(range(len(parts.grow))):
-        y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
-        for layer in parts.up[level]:
-            y = writer.layer(y, layer)
+    y = _unet(net, writer) if isinstance(net, UNet) else cast(Written, net).write(writer, "image")
     if shape.head:
         y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
         y = writer.node("Relu", [y])
@@ -65,6 +60,22 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hexscope"
     )
+
+
+def _unet(net: UNet, writer: Writer) -> str:
+    parts: Any = net  # a list of modules tells nobody what is in it
+    seen: list[str] = []
+    y = "image"
+    for level, pair in enumerate(parts.down):
+        first, second = pair
+        y = writer.stem(first, net.shape.stem, net.shape.planes) if level == 0 else writer.layer(y, first)
+        y = writer.layer(y, second)
+        seen.append(y)
+    for level in reversed(range(len(parts.grow))):
+        y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
+        for layer in parts.up[level]:
+            y = writer.layer(y, layer)
+    return y
 
 
 class Writer:
@@ -151,7 +162,7 @@ class Writer:
         return self.node("ConvTranspose", [x, self.weight(wide)], strides=list(grow.factor))
 
 
-def folded(layer: Layer) -> tuple[Floats, Floats]:
+def folded(layer: Any) -> tuple[Floats, Floats]:
     """Weight and bias of the one convolution that does what ``layer`` does before its ReLU."""
     norm = layer.norm
     scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)

