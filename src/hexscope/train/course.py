@@ -11,7 +11,10 @@ from hexscope.core.quantity import Quantity
 from hexscope.models.detector import planes as answered
 from hexscope.models.recipe import Channel, Normalise, Recipe
 from hexscope.train.augment import Changes
+from hexscope.train.choices import PHOTOGRAPHS
 from hexscope.train.facts import ChannelFacts, Facts
+from hexscope.train.frozen import available
+from hexscope.train.lite import BEGAN_WITH, LiteShape
 from hexscope.train.loop import Course
 from hexscope.train.machine import Machine
 from hexscope.train.nets import NetShape
@@ -41,6 +44,7 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
         "thinnest": round(min(s.thickness for s in held), 2),
         "smallest_share": float(f"{min(s.share for s in held):.3g}"),
         "largest_extent": tuple(max(s.extent[axis] for s in held) for axis in range(facts.dims)),
+        "photographs": available(),
         "device": machine.device,
         "processor": machine.processor,
         "threads": machine.threads,
@@ -50,21 +54,31 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
     }
 
 
-def net_shape(plan: Plan, facts: Facts) -> NetShape:
+def net_shape(plan: Plan, facts: Facts) -> NetShape | LiteShape:
     planes = sum(3 if c.quantity == Quantity.RGB.value else 1 for c in facts.channels)
     if facts.target == "peaks":
         return _peaks_shape(plan, facts, planes)
     extra = {"classes": 1, "overlapping": 0, "instances": 0}[facts.target]
     outputs = 1 + facts.dims if facts.target == "instances" else len(facts.classes) + extra
-    return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], plan["head"])
+    return _shape(plan, planes, outputs, plan["head"])
 
 
-def _peaks_shape(plan: Plan, facts: Facts, planes: int) -> NetShape:
+def _shape(plan: Plan, planes: int, outputs: int, head: int, bias: tuple[float, ...] = ()) -> NetShape | LiteShape:
+    if plan["encoder"] == PHOTOGRAPHS:
+        return LiteShape(planes, outputs, plan["widths"], head, bias)
+    return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], head, bias)
+
+
+def began_with(plan: Plan) -> str:
+    """What a card must say of the weights before the first iteration; empty: they were drawn by chance."""
+    return f"; {BEGAN_WITH}" if plan["encoder"] == PHOTOGRAPHS else ""
+
+
+def _peaks_shape(plan: Plan, facts: Facts, planes: int) -> NetShape | LiteShape:
     """At the stem's resolution; it begins with cold heat and boxes of the usual size."""
     classes = len(facts.classes)
     begin = (_COLD,) * classes + (0.0, 0.0) + tuple(math.log(side / 2) for side in plan["usual"]) * 2
-    sides = (plan["stem"], plan["strides"], plan["kernels"], plan["widths"])
-    return NetShape(planes, answered(classes, facts.dims), *sides, 0, begin)
+    return _shape(plan, planes, answered(classes, facts.dims), 0, begin)
 
 
 def recipe_of(plan: Plan, facts: Facts) -> Recipe:

@@ -22,7 +22,7 @@ from hexscope.models.prepare import prepare
 from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS
 from hexscope.train.checks import Checked
-from hexscope.train.course import course_of, evidence, recipe_of
+from hexscope.train.course import began_with, course_of, evidence, recipe_of
 from hexscope.train.detect_choices import DATA_RULES, RULES
 from hexscope.train.detect_facts import measure_objects
 from hexscope.train.export import save_onnx
@@ -70,7 +70,7 @@ def make_network(checked: Checked, division: Division, order: Order, out: Path) 
     run = learn(course, learnt, out, None, order.tell("train"))
     assert isinstance(run.net, Answering)
     save_onnx(run.net, out / WEIGHTS[-1])
-    card = _card(order, facts, recipe, division, checked, run)
+    card = _card(order, facts, recipe, division, checked, run, began_with(plan))
     write_card(out, card)
     told: tuple[str, ...] = ()
     if run.total < course.iterations:
@@ -115,7 +115,9 @@ def _window(course: Course) -> tuple[int, ...]:
     return window
 
 
-def _card(order: Order, facts: Facts, recipe: Recipe, division: Division, checked: Checked, run: Run) -> ModelCard:
+def _card(
+    order: Order, facts: Facts, recipe: Recipe, division: Division, checked: Checked, run: Run, begun: str
+) -> ModelCard:
     first = facts.channels[0]
     papers = order.papers
     source = checked.table.source
@@ -134,7 +136,7 @@ def _card(order: Order, facts: Facts, recipe: Recipe, division: Division, checke
         modality=first.modality,
         quantity=Quantity.named(first.quantity),
         classes=facts.classes,
-        trained_on=papers.trained_on or f"{facts.cases} cases of {facts.patients} patients of {where}",
+        trained_on=(papers.trained_on or f"{facts.cases} cases of {facts.patients} patients of {where}") + begun,
         licence=papers.licence,
         limits=papers.limits,
         anatomy=tuple(papers.anatomy),

@@ -19,6 +19,8 @@ from hexscope.train.export import Writer, folded
 from hexscope.train.frozen import CONTRAST, EPSILON, STAGES, Frozen
 from hexscope.train.nets import Answering, Grow, Layer, Sizes
 
+#: For the card.
+BEGAN_WITH = "its first weights are those of EfficientNet-lite0, learnt on ImageNet (Apache-2.0)"
 #: Stages whose answers are taken, the last of each resolution: a half, a quarter, an eighth, a sixteenth.
 _TAKEN = (0, 1, 2, 4)
 #: Channels of those answers.
