@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from hexscope.core.geometry import Grid
@@ -16,9 +17,10 @@ from hexscope.core.image import Image
 from hexscope.core.patches import tiles
 from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, NoModelError, UsageError
-from hexscope.models.apply import predict, squashed
+from hexscope.models.apply import predict, probabilities, squashed
 from hexscope.models.card import ModelCard
 from hexscope.models.instances import instance_planes
+from hexscope.models.prepare import prepare
 from hexscope.models.recipe import Channel, Normalise
 from hexscope.models.runtime import Network, Timing
 from hexscope.models.tiling import slabs
@@ -136,6 +138,43 @@ def test_certainty_and_expected_dice(oblique_grid: Grid, tmp_path: Path) -> None
     assert sharper.expected_dice["half"] == pytest.approx(1.0, abs=0.01) and not sharper.warnings
     nothing = predict(card, network, image.with_array(np.zeros_like(array), "emptied"))
     assert nothing.expected_dice == {"half": None} and nothing.warnings == ("no half was found",)
+
+
+def test_a_mirror_image_is_a_second_look(tmp_path: Path) -> None:
+    """A network that leans to the right; with the mirror image it leans to neither side."""
+    rng = np.random.default_rng(6)
+    kernel = rng.normal(0, 0.4, (3, 1, 3, 3)).astype(np.float32)
+    network = Network(write_network(tmp_path / "net.onnx", kernel, np.zeros(3, np.float32)))
+    picture = ndimage.gaussian_filter(rng.normal(0, 9, (24, 32)), 1).astype(np.float32)
+    card = card_for(2, channels=(Channel("image", "US", Quantity.ARBITRARY, PLAIN),), tile=32)
+    assert card.recipe is not None
+    twice = replace(card, recipe=replace(card.recipe, mirror=True))
+
+    def said(card: ModelCard, array: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return predict(card, network, Image.from_array(array, modality="US")).certainty
+
+    there, back = said(twice, picture), said(twice, picture[:, ::-1].copy())[:, ::-1]
+    assert np.array_equal(there, back)
+    assert not np.array_equal(said(card, picture), said(card, picture[:, ::-1].copy())[:, ::-1])
+    assert ModelCard.from_data(twice.as_data(), tmp_path) == twice
+
+
+def test_directions_of_a_mirror_image_are_turned_back(tmp_path: Path) -> None:
+    """Slopes point the other way in a mirror image: turned back, both looks are one."""
+    kernel = np.zeros((3, 1, 3, 3), np.float32)
+    kernel[0, 0, 1, 1], kernel[1, 0, ::2, 1], kernel[2, 0, 1, ::2] = 1, (-1, 1), (-1, 1)
+    network = Network(write_network(tmp_path / "net.onnx", kernel, np.zeros(3, np.float32)))
+    card = card_for(
+        2, channels=(Channel("image", "US", Quantity.ARBITRARY, PLAIN),), classes=("cell",), target="instances", tile=32
+    )
+    assert card.recipe is not None
+    picture = Image.from_array(np.random.default_rng(6).normal(0, 2, (20, 28)).astype(np.float32), modality="US")
+    seen = prepare(picture, card.recipe)
+    once, twice = (
+        np.concatenate(list(probabilities(network, seen, replace(card.recipe, mirror=m))[0]), axis=1)
+        for m in (False, True)
+    )
+    assert np.allclose(once, twice, atol=1e-5)
 
 
 def test_objects_that_touch_are_told_apart(tmp_path: Path) -> None:

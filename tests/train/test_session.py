@@ -81,6 +81,7 @@ def test_the_folder_holds_all_that_was_promised(trained: tuple[Path, Path]) -> N
     assert plan["width"] == 8 and "width" in plan.overridden
     kept = (out / "weights.int8.onnx").is_file()
     assert str(card.training["int8"]).startswith("kept" if kept else "left out")
+    assert str(card.training["mirror"]).startswith("kept" if card.recipe.mirror else "left out")
     for name in ("weights.onnx", "training/checkpoint.pt", "training/curve.csv", "training/split.csv"):
         assert (out / name).stat().st_size > 0
     rows = (out / "training" / "split.csv").read_text().splitlines()[1:]

@@ -106,9 +106,12 @@ def probabilities(network: Network, prepared: Prepared, recipe: Recipe) -> tuple
     )
 
     def run(part: Floats) -> Floats:
-        out = engine.run(part.reshape(len(part), *part.shape[1 + lead :]))
-        out = out.reshape(len(out), *part.shape[1 : 1 + lead], *out.shape[1:])
-        return squashed(out, recipe)
+        seen = part.reshape(len(part), *part.shape[1 + lead :])
+        out = squashed(engine.run(seen), recipe)
+        if recipe.mirror:
+            other = squashed(engine.run(np.ascontiguousarray(seen[..., ::-1])), recipe)
+            out = np.asarray((out + _unmirrored(other, recipe)) / 2, np.float32)
+        return out.reshape(len(out), *part.shape[1 : 1 + lead], *out.shape[1:])
 
     return _cropped(slabs(array, regions, run), inside), engine.name
 
@@ -121,6 +124,14 @@ def _cropped(rows: Iterator[Floats], inside: tuple[slice, ...]) -> Iterator[Floa
         at += part.shape[1]
         if start < stop:
             yield part[(slice(None), slice(start, stop), *inside[1:])]
+
+
+def _unmirrored(answer: Floats, recipe: Recipe) -> Floats:
+    """What is said of a mirror image, as it holds for the image."""
+    out = answer[..., ::-1].copy()
+    if recipe.target == "instances":  # the last plane points along the axis that was mirrored
+        out[-1] = 1 - out[-1]
+    return out
 
 
 def squashed(logits: Floats, recipe: Recipe) -> Floats:

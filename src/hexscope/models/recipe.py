@@ -74,6 +74,7 @@ class Recipe:
     tile        larger images are seen in tiles of this many pixels, neighbours sharing ``overlap``
     target      what the network's answer is, see ``Target``
     temperature the logits are divided by this before they become probabilities (doi:10.48550/arXiv.1706.04599)
+    mirror      of masks: the mirror image along the last axis is looked at as well, and both answers are averaged
     """
 
     channels: tuple[Channel, ...]
@@ -85,6 +86,7 @@ class Recipe:
     frame: tuple[int, ...] | None = None
     target: Target = "classes"
     temperature: float = 1.0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.channels]
@@ -115,6 +117,8 @@ class Recipe:
             value = getattr(self, what)
             if value is not None:
                 out[what] = list(value)
+        if self.mirror:
+            out["mirror"] = True
         out["channels"] = [_channel_data(c) for c in self.channels]
         return out
 
@@ -132,6 +136,7 @@ class Recipe:
                 frame=_numbers(data["frame"], int) if "frame" in data else None,
                 target=data.get("target", "classes"),
                 temperature=float(data.get("temperature", 1.0)),
+                mirror=bool(data.get("mirror", False)),
             )
         except KeyError as error:
             raise FormatError(f"the recipe lacks the field {error}") from error

@@ -300,8 +300,8 @@ def storage(cases: int, seen: Sizes, channels: Sequence[Mapping[str, Any]], memo
 
 #: Asked before the speed of the machine is known, and after.
 DATA_RULES = (
-    view, spacing, seen, patch, stem, encoder, strides, kernels, width, widths, head, batch, foreground, rotate, flips, zoom,
-    colour, learning_rate, weight_decay, precision, storage,
+    view, spacing, seen, patch, stem, encoder, strides, kernels, width, widths, head, batch, foreground, rotate, flips,
+    zoom, colour, learning_rate, weight_decay, precision, storage,
 )  # fmt: skip
 
 
