@@ -23,6 +23,8 @@ Part = tuple[Indices, Indices]
 _BATCH = 16
 #: Numbers that say what an image looks like.
 LIKENESS = 32
+#: Cases from which those numbers are learnt.
+_ENOUGH = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def linear_member(name: str, found: Features, asked: Floats, parts: Sequence[Par
 
 def likeness(found: Features) -> Head:
     """The directions in which features vary most, each to a deviation of 1: near one another where images are alike."""
-    x = found.values
+    x = found.values[:: -(-len(found.values) // _ENOUGH)]
     middle, deviation = x.mean(axis=0), x.std(axis=0)
     deviation += 1e-3 * float(deviation.mean()) + 1e-8
     _, lengths, axes = np.linalg.svd((x - middle) / deviation, full_matrices=False)
