@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from filled import ROOT, Row, Task, asked, figure, fill, read, slower
 
 import hexscope as hx
 from hexscope.core.image import Image, Mask
+from hexscope.core.results import Finding
 from hexscope.detect.score import hits
 from hexscope.evaluate.detection import evaluate_detector
 from hexscope.io.cases import read_cases
@@ -60,7 +61,6 @@ TASKS = (
     Task("nuclei-boxes", "nuclei-boxes", ("f1_50", "ap50")),
     Task("breast-lesion-boxes", "breast-lesion-boxes", ("ap50", "cpm")),
 )
-PET = "hot lesions on PET, sarcoma crops"
 
 
 def main() -> None:
@@ -69,9 +69,9 @@ def main() -> None:
         recipe = make.read(task.recipe) | dict(task.changes)
         if chosen.only in task.title:
             fill(chosen.rows, task.title, chosen.data / recipe["set"], partial(measured, task, recipe, chosen))
-    if chosen.fill and chosen.only in PET:
-        folder = chosen.data / "pet-ct-mr-sarcoma"
-        fill(chosen.rows, PET, folder, partial(hot_lesions, folder))
+    for title, (name, measure) in HOT.items() if chosen.fill else ():
+        if chosen.only in title:
+            fill(chosen.rows, title, chosen.data / name, partial(measure, chosen.data / name))
     for line in table(read(chosen.rows), chosen.only):
         print(line)
 
@@ -119,15 +119,41 @@ def hot_lesions(folder: Path) -> dict[str, Any]:
         cpu.append(time.process_time() - since)
         found += list(struck.found.values())
         false.append(struck.false_positives)
+    rate = mean_interval([float(v) for v in false], [case.group for case in rows]).as_json()
+    return _of_the_rule(found, rate, float(np.median(cpu)))
+
+
+def whole_body(folder: Path) -> dict[str, Any]:
+    """The rule for PET on one whole body: both tumours, and every candidate that is none, with where it lies."""
+    image, truth = hx.read(folder / "PET"), hx.read_mask(next((folder / "SEG").iterdir()))
+    assert isinstance(image, Image) and isinstance(truth, Mask)
+    since = time.process_time()
+    struck = hits(hx.detect(image), truth)
+    spent = time.process_time() - since
+    rate = {"mean": struck.false_positives, "low": None, "high": None, "n": 1}
+    return _of_the_rule(list(struck.found.values()), rate, spent) | {"false": [_place(f, image) for f in struck.false]}
+
+
+def _of_the_rule(found: Sequence[bool], false: Row, spent_s: float) -> dict[str, Any]:
     low, high = exact_interval(sum(found), len(found))
     sensitivity = {"mean": sum(found) / len(found), "low": low, "high": high, "n": len(found)}
-    rate = mean_interval([float(v) for v in false], [case.group for case in rows]).as_json()
     return {
         "stages": "rule: SUV of at least 4, hills parted; no training",
         "ways": "",
-        "ms_an_image": round(1000 * float(np.median(cpu)), 1),
-        "metrics": {"sensitivity": sensitivity, "false_positives": rate},
+        "ms_an_image": round(1000 * spent_s, 1),
+        "metrics": {"sensitivity": sensitivity, "false_positives": false},
     }
+
+
+def _place(finding: Finding, image: Image) -> str:
+    """Where a candidate lies, in words that need no atlas."""
+    assert finding.center_lps_mm is not None
+    x, _, z = finding.center_lps_mm
+    shape = np.array(image.grid.shape)
+    ends = [image.grid.to_world(np.where([True, False, False], k, shape // 2))[2] for k in (0, shape[0] - 1)]
+    side = f"{abs(x):.0f} mm {'left' if x > 0 else 'right'}"
+    below = f"{max(ends) - z:.0f} mm below the upper end"
+    return f"{side}, {below}: {finding.volume_ml:.1f} ml, SUV up to {finding.measures['suv_max']:.1f}"
 
 
 def exact_interval(hit: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -149,11 +175,14 @@ def table(of: Mapping[str, Row], only: str) -> Iterator[str]:
     for task in TASKS:
         if only in task.title:
             yield line(task.title, of.get(task.title), task.figures, task.recipe)
-    if only in PET:
-        yield line(PET, of.get(PET), ("sensitivity", "false_positives"), "")
+    for title in HOT:
+        if only in title:
+            yield line(title, of.get(title), ("sensitivity", "false_positives"), "")
     for row in of.values():
         if row.get("ways") and only in row["task"]:
             yield f"\n{row['task']}: {row['ways']}"
+        if row.get("false") and only in row["task"]:
+            yield f"\n{row['task']}, no tumour: {'; '.join(row['false'])}"
 
 
 def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], recipe: str) -> str:
@@ -163,6 +192,13 @@ def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], reci
     cost = row.get("spent_s", "")
     ends = f"{AIMS.get(recipe, '')} | {ANCHORS.get(recipe, '')}"
     return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {row['ms_an_image']} | {ends} |"
+
+
+#: What a rule finds, without training: the set and what measures it.
+HOT: Mapping[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+    "hot lesions on PET, sarcoma crops": ("pet-ct-mr-sarcoma", hot_lesions),
+    "hot lesions on PET, one whole body": ("pet-headneck-dicom", whole_body),
+}
 
 
 if __name__ == "__main__":
