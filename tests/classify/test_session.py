@@ -14,8 +14,12 @@ import pytest
 import hexscope as hx
 from hexscope.classify.held_out import HeldOutClasses
 from hexscope.cli import main
+from hexscope.core.results import Audited
 from hexscope.io.cases import read_cases
 from hexscope.models.shelf import Model, import_model
+from hexscope.study.models import ask_models
+from hexscope.study.report import render
+from hexscope.study.result import Case, StudyResult
 from hexscope.train.classify_choices import members
 from hexscope.train.order import Order, Trained
 from hexscope.train.session import train
@@ -162,3 +166,15 @@ def test_a_table_that_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_tried_follows_from_the_cases(dims: int, cases: int, there: bool, tried: tuple[str, ...]) -> None:
     assert members(dims, cases, there, True, 10.0).value == tried
+
+
+def test_a_study_shows_its_scores(made: Path) -> None:
+    model = Model.open(made / "model")
+    row = {"modality": "US", "description": "spots", "shape": [33, 47], "spacing_mm": None, "files": ["spots.png"], "format": "PNG"}
+    case = Case("1", 1, "spots", "image", Audited("spots", True, "ok", ()), row, image_of(("spot",)))
+    assert not ask_models([case], [model], [])[0].classified  # nothing says what the image shows
+    (asked,) = ask_models([case], [model], ["made"])
+    (said,) = asked.as_json()["classified"]
+    assert said["model"] == "made" and said["scores"]["spot"] > said["scores"]["plain"] and not asked.problems
+    page = render(StudyResult(made, (asked,), (), (), (), (), {}, "0"), "en")
+    assert "made: plain" in page and "Scores, never a diagnosis." in page
