@@ -11,10 +11,12 @@ patient may still lie on both sides, and the figures flatter.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from hexscope.core.results import Finding
 from hexscope.detect.score import hits
 from hexscope.evaluate.detection import evaluate_detector
 from hexscope.io.cases import read_cases
+from hexscope.models.runtime import ENGINES
 from hexscope.models.shelf import Model
 from hexscope.trust.statistics import mean_interval
 
@@ -90,19 +93,24 @@ def measured(task: Task, recipe: Mapping[str, Any], chosen: argparse.Namespace) 
         "spent_s": make.spent_s(made),
         "stages": stages.value,
         "ways": stages.considered,
-        "ms_an_image": cost_ms(made.model, recipe, chosen.data),
+        **{f"ms_{engine}": cost_ms(made.model, recipe, chosen.data, engine) for engine in ENGINES},
         "told": slower(made.told),
         "metrics": {name: e.as_json() for name, e in made.validation.metrics.items()},
     }
 
 
-def cost_ms(folder: Path, recipe: Mapping[str, Any], data: Path) -> float:
-    """CPU milliseconds of one image through the finished model: preparing, network, trees, merging; not reading."""
+def cost_ms(folder: Path, recipe: Mapping[str, Any], data: Path, engine: str) -> float | None:
+    """CPU milliseconds of one of many images through the finished model: preparing, network, trees, merging; not
+    reading. None where the engine is not installed."""
+    if find_spec(engine) is None:
+        return None
+    os.environ["HEXSCOPE_ENGINE"] = engine
     table = read_cases(data / recipe["set"] / "cases.csv", recipe.get("inputs"))
     few = table.cases[:: max(1, len(table.cases) // (_TIMED + _WARM))][: _TIMED + _WARM]
     model = Model.open(folder)
     part = type(table)(**{**vars(table), "cases": few, "refused": ()})
     result, _ = evaluate_detector(model, part, kinds=recipe["kinds"])
+    del os.environ["HEXSCOPE_ENGINE"]
     return round(1000 * float(np.median([case.cpu_s for case in result.cases[_WARM:]])), 1)
 
 
@@ -191,7 +199,8 @@ def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], reci
     held = [figure(name, row["metrics"][name]) for name in figures if name in row["metrics"]]
     cost = row.get("spent_s", "")
     ends = f"{AIMS.get(recipe, '')} | {ANCHORS.get(recipe, '')}"
-    return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {row['ms_an_image']} | {ends} |"
+    spent = "; ".join(f"{row[f'ms_{e}']} {e}" for e in ENGINES if row.get(f"ms_{e}")) or row["ms_an_image"]
+    return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {spent} | {ends} |"
 
 
 #: What a rule finds, without training: the set and what measures it.
