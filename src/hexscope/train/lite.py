@@ -7,6 +7,7 @@ The encoder is cut where the resolution is a sixteenth; a light decoder adds its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -90,7 +91,8 @@ class Unit(nn.Module):
         weight = conv.weight * scale.view(-1, 1, 1, 1)
         bias = norm.bias - cast(Tensor, norm.running_mean) * scale
         if conv.groups > 1 and x.device.type == "cpu":
-            y = cast(Tensor, Depthwise.apply(x, weight.to(x.dtype), bias.to(x.dtype), conv.stride[0]))
+            convolved = cast(Callable[..., Tensor], Depthwise.apply)
+            y = convolved(x, weight.to(x.dtype), bias.to(x.dtype), conv.stride[0])
         else:
             y = F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
         return F.relu6(y, inplace=True) if self.clipped else y
