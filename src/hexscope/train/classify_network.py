@@ -123,7 +123,7 @@ def _scored(net: Net, shown: Shown, held: Indices) -> Floats:
     inside = np.isin(shown.owner, held)
     number = {int(case): k for k, case in enumerate(held)}
     owner = np.array([number[int(case)] for case in shown.owner[inside]], np.intp)
-    writer = Writer(np.float16)
+    writer = Writer(np.int8)
     model = graph(writer, net.write(writer, "image"), shown.views.shape[1:])
     return seen_by(model, Shown(shown.views[inside], owner, len(held), shown.mirror))
 

@@ -79,9 +79,12 @@ def _unet(net: UNet, writer: Writer) -> str:
 
 
 class Writer:
-    """Collects nodes and weights; each method gives the name of what it added."""
+    """Collects nodes and weights; each method gives the name of what it added.
 
-    def __init__(self, stored: type[np.floating[Any]]) -> None:
+    stored  fp32, fp16, or int8 with a scale for each output of a layer: half the size of fp16, read as fp32 again
+    """
+
+    def __init__(self, stored: type[np.number[Any]]) -> None:
         self.stored = stored
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
@@ -101,14 +104,18 @@ class Writer:
         return name
 
     def weight(self, array: Floats) -> str:
-        """An array; one stored as fp16 is widened by a Cast that engines do once, when they open the graph."""
+        """An array; one stored smaller is widened by nodes that engines compute once, when they open the graph."""
+        if self.stored is np.int8 and array.ndim > 1:
+            scale = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True) / 127 + np.float32(1e-12)
+            return self.node("Mul", [self._kept(np.round(array / scale), np.int8), self.exact(scale)])
+        return self._kept(array, np.float32 if self.stored is np.float32 else np.float16)
+
+    def _kept(self, array: Floats, stored: type[np.number[Any]]) -> str:
         from onnx import TensorProto, numpy_helper
 
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=self.stored), name))
-        if self.stored is np.float32:
-            return name
-        return self.node("Cast", [name], to=TensorProto.FLOAT)
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=stored), name))
+        return name if stored is np.float32 else self.node("Cast", [name], to=TensorProto.FLOAT)
 
     def exact(self, array: NDArray[Any]) -> str:
         """An array as it is: single precision where it is not of whole numbers."""
@@ -123,8 +130,8 @@ class Writer:
         return self.exact(np.array(value, np.float32))
 
     def linear(self, x: str, weight: Floats, bias: Floats) -> str:
-        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``, both in single precision."""
-        return self.node("Gemm", [x, self.exact(weight), self.exact(bias)])
+        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``."""
+        return self.node("Gemm", [x, self.weight(np.ascontiguousarray(weight.T)), self.exact(bias)], transB=1)
 
     def part(self, x: str, axis: int, start: int, stop: int) -> str:
         """From ``start`` to before ``stop`` along an axis."""
