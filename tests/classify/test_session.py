@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hexscope.core.results import Audited
 from hexscope.evaluate.classification import evaluate_classifier
 from hexscope.io.cases import read_cases
 from hexscope.models.shelf import Model, import_model
+from hexscope.study.looks import recognises
 from hexscope.study.models import ask_models
 from hexscope.study.report import render
 from hexscope.study.result import Case, StudyResult
@@ -208,3 +210,20 @@ def test_a_study_shows_its_scores(made: Path) -> None:
     assert said["model"] == "made" and said["scores"]["spot"] > said["scores"]["plain"] and not asked.problems
     page = render(StudyResult(made, (asked,), (), (), (), (), {}, "0"), "en")
     assert "made: plain" in page and "Scores, never a diagnosis." in page
+
+
+def test_a_study_tells_where_header_and_picture_disagree(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "data", count=40)
+    table.write_text(table.read_text().replace(",spot", ",CT spot").replace(",plain", ",MR plain"))
+    order = Order(name="looks", minutes=0.02, overrides=_QUICK)
+    model = Model.open(train("classify", read_cases(table), tmp_path / "model", order).model)
+
+    def told(modality: str, *marks: str) -> tuple[str, ...]:
+        image = replace(image_of(marks, seed=11), modality=modality)
+        case = Case("1", 1, "x", "image", Audited("x", True, "ok", ()), {"modality": modality}, image)
+        return ask_models([case], [model], [])[0].problems
+
+    assert not told("CT", "spot") and not told("MR")
+    assert "the header says MR; the picture looks like CT spot" in told("MR", "spot")[0]
+    assert "does not say what it is; the picture looks like MR plain" in told("OT")[0]
+    assert not recognises(replace(model.card, classes=("CT spot", "plain")))

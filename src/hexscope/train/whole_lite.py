@@ -82,5 +82,5 @@ class WholeLite(nn.Module):
         parts = [part for y in self.encoder.write(writer, image)[_FIRST:] for part in mean_and_deviation(writer, y)]
         weight, bias = (p.detach().to("cpu", torch.float32).numpy() for p in (self.answer.weight, self.answer.bias))
         middle, variance = (np.asarray(b) for b in (self.level.running_mean, self.level.running_var))
-        scaled = weight / np.sqrt(variance + self.level.eps)
+        scaled = (weight / np.sqrt(variance + self.level.eps)).astype(np.float32)
         return writer.linear(writer.node("Concat", parts, axis=1), scaled.T, bias - scaled @ middle)
