@@ -57,6 +57,9 @@ def test_touching_objects_stay_apart(tmp_path: Path) -> None:
     objects = open_objects(table.cases[0], table, "instances", open_images(table.cases[0])["image"])
     assert objects.boxes.tolist() == [[1, 1, 3, 4], [1, 4, 3, 7]]
     assert object_names(table, "instances") == ("object",)
+    named = read_cases(_table(tmp_path, "instances", "m.png"), classes={1: "cell"})
+    seen = open_objects(named.cases[0], named, "instances", open_images(named.cases[0])["image"])
+    assert seen.names == ("cell", "cell") and object_names(named, "instances") == ("cell",)
 
 
 def test_findings_as_coco_and_as_a_mask(tmp_path: Path) -> None:

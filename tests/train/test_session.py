@@ -191,9 +191,10 @@ def pictures(folder: Path) -> Path:
 
 def test_objects_in_colour(tmp_path: Path) -> None:
     order = Order("discs", overrides={**SMALL, "iterations": "200"}, kinds={"image": "SM:RGB"})
-    result = train("segment", read_cases(pictures(tmp_path)), tmp_path / "model", order)
+    result = train("segment", read_cases(pictures(tmp_path), classes={1: "disc"}), tmp_path / "model", order)
     card = Model.open(tmp_path / "model").card
     assert card.recipe is not None and card.recipe.target == "instances" and card.recipe.planes == 3
+    assert card.classes == ("disc",)
     assert result.plan["flips"] == (0, 1) and result.plan["view"] == "native"
     assert result.validation.metrics["f1_50"].mean > 0.5
 

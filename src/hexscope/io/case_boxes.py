@@ -33,9 +33,12 @@ class Objects:
 
 
 def object_names(table: CaseTable, target: Target) -> tuple[str, ...]:
-    """The classes of the objects that ``open_objects`` gives, in the order of their values."""
+    """The classes of the objects that ``open_objects`` gives, in the order of their values.
+
+    Numbered objects are all of one kind: the table's class where it names one only.
+    """
     words = tuple(table.classes.values())
-    return words if words and target != "instances" else (OBJECT,)
+    return (OBJECT,) if not words or (target == "instances" and len(words) > 1) else words
 
 
 def open_objects(case: Case, table: CaseTable, target: Target, on: Image) -> Objects:
@@ -49,7 +52,7 @@ def open_objects(case: Case, table: CaseTable, target: Target, on: Image) -> Obj
     if target == "instances":
         mask = _onto(open_instances(case, on=on), on)
         found = [_edges(part) for part in ndimage.find_objects(mask.array.astype(np.int32)) if part is not None]
-        return _objects(found, [OBJECT] * len(found), on.grid.ndim)
+        return _objects(found, [*object_names(table, target)] * len(found), on.grid.ndim)
     reference = table.inputs[0] if table.masks_by == "input" else WHOLE
     mask = _onto(open_mask(case, table, reference, on=on), on)
     boxes: list[list[float]] = []

@@ -13,7 +13,7 @@ import numpy as np
 from hexscope.core.image import Image, Mask
 from hexscope.errors import HexscopeError, InputError, UsageError
 from hexscope.io.case import WHOLE, Case, CaseTable, Refusal, Target
-from hexscope.io.case_boxes import OBJECT, open_objects
+from hexscope.io.case_boxes import OBJECT, object_names, open_objects
 from hexscope.io.cases import IGNORE, ROUNDED, open_images, open_instances, open_mask
 from hexscope.models.boxes import volumes
 from hexscope.train.leakage import Picture, mended, picture
@@ -137,7 +137,7 @@ def look(case: Case, table: CaseTable, target: Target, kinds: Mapping[str, str])
     if target in ("mask", "instances"):
         for mask in _masks(case, table, target, images):
             told += [step for step in mask.steps if step.startswith(ROUNDED)]
-            voxels = voxels or _count(mask, target)
+            voxels = voxels or _count(mask, object_names(table, target) if target == "instances" else ())
             values |= {} if target == "instances" else {label.value: label.name for label in mask.labels}
         if not sum(voxels.values()) and (case.label or "").lower() not in NORMAL:
             told.append("its mask is empty")
@@ -184,9 +184,10 @@ def _require_grid(mask: Mask, images: Mapping[str, Image]) -> None:
     )
 
 
-def _count(mask: Mask, target: Target) -> dict[str, int]:
-    if target == "instances":
-        return {"object": int(np.count_nonzero(mask.any))}
+def _count(mask: Mask, kinds: Sequence[str]) -> dict[str, int]:
+    """Pixels of each structure; ``kinds``: what all numbered objects of the mask are."""
+    if kinds:
+        return {kinds[0]: int(np.count_nonzero(mask.any))}
     counts = [np.bincount(layer.ravel(), minlength=1) for layer in mask.layers]
     held = {label.name: counts[label.layer] for label in mask.labels if label.name != IGNORE}
     at = {label.name: label.value for label in mask.labels}
@@ -265,7 +266,7 @@ def _words(labels: set[str | None]) -> str:
 def _classes(table: CaseTable, target: Target, facts: Mapping[str, CaseFacts]) -> Mapping[int, str]:
     """Names by value: the table's, else those that the files bear."""
     if target == "instances" or (target == "boxes" and not table.classes):
-        return {1: OBJECT}
+        return {1: object_names(table, target)[0]}
     if target == "label":
         return dict(enumerate(table.label_names, start=1))
     if table.classes or target == "boxes":
