@@ -11,10 +11,12 @@ patient may still lie on both sides, and the figures flatter.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from filled import ROOT, Row, Task, asked, figure, fill, read, slower
 
 import hexscope as hx
 from hexscope.core.image import Image, Mask
+from hexscope.core.results import Finding
 from hexscope.detect.score import hits
 from hexscope.evaluate.detection import evaluate_detector
 from hexscope.io.cases import read_cases
+from hexscope.models.runtime import ENGINES
 from hexscope.models.shelf import Model
 from hexscope.trust.statistics import mean_interval
 
@@ -49,18 +53,13 @@ AIMS = {
 }
 
 
-_ONE_FOLD = {"folds": None}
-#: In order of worth; a single fold in little time first.
+#: In order of worth.
 TASKS = (
-    Task("brain-tumour 2 min, one fold", "brain-tumour", ("cpm", "ap50", "map50"), {"minutes": 2.0, **_ONE_FOLD}),
-    Task("blood-cells 2 min, one fold", "blood-cells", ("map50", "ap50", "f1_50"), {"minutes": 2.0, **_ONE_FOLD}),
-    Task("brain-tumour 5 min, one fold", "brain-tumour", ("cpm", "ap50", "map50"), {"minutes": 5.0, **_ONE_FOLD}),
     Task("brain-tumour", "brain-tumour", ("cpm", "ap50", "map50")),
     Task("blood-cells", "blood-cells", ("map50", "ap50", "f1_50")),
     Task("nuclei-boxes", "nuclei-boxes", ("f1_50", "ap50")),
     Task("breast-lesion-boxes", "breast-lesion-boxes", ("ap50", "cpm")),
 )
-PET = "hot lesions on PET, sarcoma crops"
 
 
 def main() -> None:
@@ -69,9 +68,9 @@ def main() -> None:
         recipe = make.read(task.recipe) | dict(task.changes)
         if chosen.only in task.title:
             fill(chosen.rows, task.title, chosen.data / recipe["set"], partial(measured, task, recipe, chosen))
-    if chosen.fill and chosen.only in PET:
-        folder = chosen.data / "pet-ct-mr-sarcoma"
-        fill(chosen.rows, PET, folder, partial(hot_lesions, folder))
+    for title, (name, measure) in HOT.items() if chosen.fill else ():
+        if chosen.only in title:
+            fill(chosen.rows, title, chosen.data / name, partial(measure, chosen.data / name))
     for line in table(read(chosen.rows), chosen.only):
         print(line)
 
@@ -90,19 +89,24 @@ def measured(task: Task, recipe: Mapping[str, Any], chosen: argparse.Namespace) 
         "spent_s": make.spent_s(made),
         "stages": stages.value,
         "ways": stages.considered,
-        "ms_an_image": cost_ms(made.model, recipe, chosen.data),
+        **{f"ms_{engine}": cost_ms(made.model, recipe, chosen.data, engine) for engine in ENGINES},
         "told": slower(made.told),
         "metrics": {name: e.as_json() for name, e in made.validation.metrics.items()},
     }
 
 
-def cost_ms(folder: Path, recipe: Mapping[str, Any], data: Path) -> float:
-    """CPU milliseconds of one image through the finished model: preparing, network, trees, merging; not reading."""
+def cost_ms(folder: Path, recipe: Mapping[str, Any], data: Path, engine: str) -> float | None:
+    """CPU milliseconds of one of many images through the finished model: preparing, network, trees, merging; not
+    reading. None where the engine is not installed."""
+    if find_spec(engine) is None:
+        return None
+    os.environ["HEXSCOPE_ENGINE"] = engine
     table = read_cases(data / recipe["set"] / "cases.csv", recipe.get("inputs"))
     few = table.cases[:: max(1, len(table.cases) // (_TIMED + _WARM))][: _TIMED + _WARM]
     model = Model.open(folder)
     part = type(table)(**{**vars(table), "cases": few, "refused": ()})
     result, _ = evaluate_detector(model, part, kinds=recipe["kinds"])
+    del os.environ["HEXSCOPE_ENGINE"]
     return round(1000 * float(np.median([case.cpu_s for case in result.cases[_WARM:]])), 1)
 
 
@@ -119,15 +123,41 @@ def hot_lesions(folder: Path) -> dict[str, Any]:
         cpu.append(time.process_time() - since)
         found += list(struck.found.values())
         false.append(struck.false_positives)
+    rate = mean_interval([float(v) for v in false], [case.group for case in rows]).as_json()
+    return _of_the_rule(found, rate, float(np.median(cpu)))
+
+
+def whole_body(folder: Path) -> dict[str, Any]:
+    """The rule for PET on one whole body: both tumours, and every candidate that is none, with where it lies."""
+    image, truth = hx.read(folder / "PET"), hx.read_mask(next((folder / "SEG").iterdir()))
+    assert isinstance(image, Image) and isinstance(truth, Mask)
+    since = time.process_time()
+    struck = hits(hx.detect(image), truth)
+    spent = time.process_time() - since
+    rate = {"mean": struck.false_positives, "low": None, "high": None, "n": 1}
+    return _of_the_rule(list(struck.found.values()), rate, spent) | {"false": [_place(f, image) for f in struck.false]}
+
+
+def _of_the_rule(found: Sequence[bool], false: Row, spent_s: float) -> dict[str, Any]:
     low, high = exact_interval(sum(found), len(found))
     sensitivity = {"mean": sum(found) / len(found), "low": low, "high": high, "n": len(found)}
-    rate = mean_interval([float(v) for v in false], [case.group for case in rows]).as_json()
     return {
         "stages": "rule: SUV of at least 4, hills parted; no training",
         "ways": "",
-        "ms_an_image": round(1000 * float(np.median(cpu)), 1),
-        "metrics": {"sensitivity": sensitivity, "false_positives": rate},
+        "ms_an_image": round(1000 * spent_s, 1),
+        "metrics": {"sensitivity": sensitivity, "false_positives": false},
     }
+
+
+def _place(finding: Finding, image: Image) -> str:
+    """Where a candidate lies, in words that need no atlas."""
+    assert finding.center_lps_mm is not None
+    x, _, z = finding.center_lps_mm
+    shape = np.array(image.grid.shape)
+    ends = [image.grid.to_world(np.where([True, False, False], k, shape // 2))[2] for k in (0, shape[0] - 1)]
+    side = f"{abs(x):.0f} mm {'left' if x > 0 else 'right'}"
+    below = f"{max(ends) - z:.0f} mm below the upper end"
+    return f"{side}, {below}: {finding.volume_ml:.1f} ml, SUV up to {finding.measures['suv_max']:.1f}"
 
 
 def exact_interval(hit: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -149,11 +179,14 @@ def table(of: Mapping[str, Row], only: str) -> Iterator[str]:
     for task in TASKS:
         if only in task.title:
             yield line(task.title, of.get(task.title), task.figures, task.recipe)
-    if only in PET:
-        yield line(PET, of.get(PET), ("sensitivity", "false_positives"), "")
+    for title in HOT:
+        if only in title:
+            yield line(title, of.get(title), ("sensitivity", "false_positives"), "")
     for row in of.values():
         if row.get("ways") and only in row["task"]:
             yield f"\n{row['task']}: {row['ways']}"
+        if row.get("false") and only in row["task"]:
+            yield f"\n{row['task']}, no tumour: {'; '.join(row['false'])}"
 
 
 def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], recipe: str) -> str:
@@ -162,7 +195,15 @@ def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], reci
     held = [figure(name, row["metrics"][name]) for name in figures if name in row["metrics"]]
     cost = row.get("spent_s", "")
     ends = f"{AIMS.get(recipe, '')} | {ANCHORS.get(recipe, '')}"
-    return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {row['ms_an_image']} | {ends} |"
+    spent = "; ".join(f"{row[f'ms_{e}']} {e}" for e in ENGINES if row.get(f"ms_{e}")) or row["ms_an_image"]
+    return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {spent} | {ends} |"
+
+
+#: What a rule finds, without training: the set and what measures it.
+HOT: Mapping[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+    "hot lesions on PET, sarcoma crops": ("pet-ct-mr-sarcoma", hot_lesions),
+    "hot lesions on PET, one whole body": ("pet-headneck-dicom", whole_body),
+}
 
 
 if __name__ == "__main__":

@@ -30,8 +30,13 @@ def panel(image: hx.Image) -> Panel:
         plane = array.shape[0] // 2
         array = array[plane]
     step = max(1, round(max(array.shape[:2]) / _SIDE_PX))
-    title = f"{image.modality} {image.quantity.value} {low:.3g}..{high:.3g}"
+    title = f"{image.modality} {image.quantity.value} {plain(low)}..{plain(high)}"
     return Panel(in_grey(image, array)[::step, ::step], title=title)
+
+
+def plain(value: float) -> str:
+    """Three digits, never with an exponent: -1020, 0.42, 17."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else "0"
 
 
 def six(images: Mapping[str, hx.Image]) -> bytes:

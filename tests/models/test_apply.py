@@ -215,6 +215,18 @@ def test_both_engines_answer_alike(steps_ct: Image, three: Network, monkeypatch:
         predict(card_for(), three, steps_ct)
 
 
+def test_a_graph_is_made_ready_once_for_images_of_one_size(three: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+    made = []
+    compile_model = openvino.Core.compile_model
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *a: made.append(a) or compile_model(*a))
+    monkeypatch.setenv("HEXSCOPE_ENGINE", "openvino")
+    for shape in ((1, 3, 4, 5), (1, 3, 4, 5), (1, 4, 4, 6)):
+        sample = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        assert three.engine_for(sample, 1).run(sample).shape[1:] == shape[1:]
+    assert len(made) == 2
+
+
 def test_the_faster_engine_must_pay_for_its_start_and_agree() -> None:
     assert Timing(1.0, 0.4, 2.0, 1.0).prefers_openvino(4)
     assert not Timing(1.0, 0.4, 2.0, 1.0).prefers_openvino(3)

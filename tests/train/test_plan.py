@@ -32,6 +32,7 @@ MR: dict[str, Any] = {
     "thinnest": 6.0,
     "smallest_share": 0.03,
     "largest_extent": (25.0, 20.0, 18.0),
+    "photographs": True,
     "device": "cpu",
     "bf16": True,
     "memory_gb": 16.0,
@@ -62,6 +63,7 @@ CHANGES: dict[str, list[Any]] = {
     "thinnest": [2.0, 60.0],
     "smallest_share": [0.0001],
     "largest_extent": [(90.0, 80.0, 100.0)],
+    "photographs": [False],
     "device": ["cuda"],
     "bf16": [False],
     "memory_gb": [0.01],
@@ -121,6 +123,14 @@ def test_a_patch_fits_the_network(facts: dict[str, Any]) -> None:
             shrunk *= stride[axis]
         assert side % shrunk == 0
     assert len(plan["kernels"]) == len(plan["widths"]) == len(plan["strides"]) + 1
+
+
+def test_few_pictures_begin_with_photographs() -> None:
+    assert make_plan(RULES, US)["encoder"] == "photographs"
+    assert len(make_plan(RULES, US)["widths"]) == 4
+    for other in (MR, US | {"photographs": False}, US | {"cases": 5000}, US | {"channels": [{"quantity": "HU"}] * 2}):
+        assert make_plan(RULES, other)["encoder"] == "scratch"
+    assert make_plan(RULES, US, {"encoder": "scratch"})["strides"] != make_plan(RULES, US)["strides"]
 
 
 def test_sides_forbid_mirror_images() -> None:

@@ -23,7 +23,7 @@ from hexscope.train.order import Order  # noqa: E402
 from hexscope.train.plan import Plan  # noqa: E402
 from hexscope.train.session import train  # noqa: E402
 
-SMALL = {"width": "8", "head": "8", "batch": "2"}
+SMALL = {"encoder": "scratch", "width": "8", "head": "8", "batch": "2"}
 
 
 def volume_grid(number: int) -> Grid:

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from hexscope.core.image import Mask
-from hexscope.core.results import Findings
+from hexscope.core.results import Finding, Findings
 
 
 @dataclass(frozen=True)
 class Hits:
-    """found             by the name of each lesion: does a candidate's centre lie in it?
-    false_positives  candidates whose centre lies in no lesion
+    """found  by the name of each lesion: does a candidate's centre lie in it?
+    false  candidates whose centre lies in no lesion
     """
 
     found: Mapping[str, bool]
-    false_positives: int
+    false: tuple[Finding, ...]
+
+    @property
+    def false_positives(self) -> int:
+        return len(self.false)
 
     @property
     def sensitivity(self) -> float:
@@ -33,13 +37,14 @@ def hits(findings: Findings, truth: Mask) -> Hits:
     """
     parts = {label.name: truth.of(label.name) for label in truth.labels}
     found = dict.fromkeys(parts, False)
-    false = 0
+    false = []
     for finding in findings:
         if finding.center_lps_mm is None:
             continue
         index = np.round(truth.grid.to_index(finding.center_lps_mm)).astype(int)
         inside = bool(np.all((index >= 0) & (index < truth.grid.shape)))
         struck = [name for name, part in parts.items() if inside and part[tuple(index)]]
-        false += not struck
+        if not struck:
+            false.append(finding)
         found.update(dict.fromkeys(struck, True))
-    return Hits(found, false)
+    return Hits(found, tuple(false))

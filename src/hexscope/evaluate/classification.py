@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from hexscope.classify import classify
 from hexscope.classify.score import auc, balanced_accuracy, interval, mean_auc
+from hexscope.core.results import Scores
 from hexscope.errors import HexscopeError, InputError, UsageError
+from hexscope.evaluate.drift import drift
 from hexscope.evaluate.result import CaseResult, Evaluation
 from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.io.cases import open_images
@@ -112,7 +114,8 @@ def evaluate_classifier(
 ) -> Evaluation:
     """The model on every labelled case of ``table``, by the same way as on the command line.
 
-    A case that fails is told and the others go on. UsageError where the table bears labels that the model does not
+    A case that fails is told and the others go on; so is it where the scores of all do not look like those of the cases
+    that the model was calibrated on. UsageError where the table bears labels that the model does not
     know.
     """
     table.require("label")
@@ -127,6 +130,7 @@ def evaluate_classifier(
     classifier = model.card.classifier
     exclusive = classifier is None or classifier.exclusive
     said, failed = [], []
+    answers: dict[str, Scores] = {}
     for number, case in enumerate(table.cases, start=1):
         since = time.process_time()
         try:
@@ -141,7 +145,16 @@ def evaluate_classifier(
         finally:
             if progress is not None:
                 progress(number, len(table.cases))
+        answers.setdefault(case.group, scores)
         p = np.array([scores.probabilities[name] for name in classes])
         shown = None if scores.set is None else np.array([name in scores.set for name in classes])
         said.append(Said(case.case, case.group, p, asked_of(case, classes), shown, time.process_time() - since))
-    return evaluation_of(said, classes, exclusive, failed)
+    return evaluation_of(said, classes, exclusive, failed, _strange(model, list(answers.values())))
+
+
+def _strange(model: Model, answers: Sequence[Scores]) -> list[str]:
+    """What tells that patients differ from those of the calibration; in an order by chance, for a table may be sorted
+    by class."""
+    order = np.random.default_rng(0).permutation(len(answers))
+    made = drift(model, [answers[k] for k in order])
+    return [made.sentence] if made is not None and made.alarm else []

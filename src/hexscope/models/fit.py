@@ -23,8 +23,8 @@ def takes(channel: Channel, image: Image) -> bool:
 def misfit(card: ModelCard, image: Image) -> str | None:
     """Why the model should not be used on ``image`` (its first input) unasked; None where it may."""
     recipe = card.recipe
-    if recipe is None or card.task not in ("segment", "detect"):
-        return "it has no network that segments or detects"
+    if recipe is None or card.task not in ("segment", "detect", "classify"):
+        return "it has no network that segments, detects or classifies"
     if not takes(recipe.channels[0], image):
         return f"it is made for {card.modality} in {card.quantity.value}"
     if image.grid.ndim != recipe.dims or set(image.axes) - set("zyxc"):

@@ -82,6 +82,7 @@ class Network:
         except OSError as error:
             raise InputError(f"{weights} cannot be read ({error.strerror})") from error
         self._weights = weights
+        self._compiled: tuple[tuple[int, ...], Run] | None = None
 
     def engine_for(self, sample: Floats, runs: int) -> Engine:
         """What should run ``runs`` arrays like ``sample`` (planes, *spatial)."""
@@ -135,13 +136,17 @@ class Network:
             raise FormatError(f"{self._weights} is not a network that onnxruntime can run: {error}") from error
 
     def _openvino(self, shape: tuple[int, ...]) -> Run:
+        """The graph made ready for arrays of ``shape``; the last one is kept, for the next image is often as large."""
+        if self._compiled is not None and self._compiled[0] == shape:
+            return self._compiled[1]
         import openvino
 
         core = openvino.Core()
         graph = core.read_model(self._bytes)
         graph.reshape([1, *shape])
         compiled = core.compile_model(graph, "CPU", {"INFERENCE_NUM_THREADS": threads()})
-        return lambda array: np.array(compiled(array[None])[0][0], dtype=np.float32)
+        self._compiled = (shape, lambda array: np.array(compiled(array[None])[0][0], dtype=np.float32))
+        return self._compiled[1]
 
     # ---- which one --------------------------------------------------------------------------------------
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hexscope.classify import classify
 from hexscope.core.image import Image
 from hexscope.core.measure import measure
 from hexscope.detect.lesions import find
 from hexscope.errors import HexscopeError, NoModelError
 from hexscope.models.fit import misfit, takes
 from hexscope.models.shelf import Model
-from hexscope.study.result import Case, Outlined, problem
+from hexscope.study.looks import compared, recognises
+from hexscope.study.result import Case, Classified, Outlined, problem
 
 
 def ask_models(cases: Sequence[Case], models: Sequence[Model], asked: Sequence[str]) -> list[Case]:
@@ -25,6 +27,9 @@ def ask_models(cases: Sequence[Case], models: Sequence[Model], asked: Sequence[s
         raise NoModelError(f"no model is called {', '.join(unknown)}; known are: {', '.join(sorted(names)) or 'none'}")
     out = list(cases)
     for model in models:
+        if recognises(model.card):
+            out = [compared(case, model) for case in out]
+            continue
         wanted = bool({model.card.name, model.folder.name} & set(asked))
         for at, case in enumerate(out):
             images = None if case.image is None else _inputs(model, case.image, out)
@@ -49,7 +54,8 @@ def _inputs(model: Model, first: Image, cases: Sequence[Case]) -> Mapping[str, I
 
 
 def _answered(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
-    return _detected(case, model, images) if model.card.task == "detect" else _segmented(case, model, images)
+    answer = {"detect": _detected, "classify": _classified}.get(model.card.task, _segmented)
+    return answer(case, model, images)
 
 
 def _detected(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
@@ -60,6 +66,15 @@ def _detected(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
         return replace(case, problems=(*case.problems, f"model {name}: not used, for candidates are there already"))
     try:
         return replace(case, findings=find(model, images))
+    except (HexscopeError, MemoryError) as error:
+        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+
+
+def _classified(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
+    """A classifier's scores with what cannot be excluded; what its gate found strange is told with them."""
+    name = model.card.name
+    try:
+        return replace(case, classified=(*case.classified, Classified(name, classify(images, model))))
     except (HexscopeError, MemoryError) as error:
         return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
 

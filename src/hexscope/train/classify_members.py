@@ -22,7 +22,9 @@ Part = tuple[Indices, Indices]
 
 _BATCH = 16
 #: Numbers that say what an image looks like.
-LIKENESS = 32
+LIKENESS = 24
+#: Cases from which those numbers are learnt.
+_ENOUGH = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Features:
 def features(sight: Sight, shown: Shown) -> Features:
     """``sight`` of every case, computed by the very graph that ships."""
     planes = shown.views.shape[1]
-    writer = Writer(np.float16)
+    writer = Writer(np.int8)
     values = seen_by(graph(writer, sight.write(writer, "image", planes), shown.views.shape[1:]), shown)
     return Features(sight, values, planes)
 
@@ -103,7 +105,7 @@ def linear_member(name: str, found: Features, asked: Floats, parts: Sequence[Par
 
 def likeness(found: Features) -> Head:
     """The directions in which features vary most, each to a deviation of 1: near one another where images are alike."""
-    x = found.values
+    x = found.values[:: -(-len(found.values) // _ENOUGH)]
     middle, deviation = x.mean(axis=0), x.std(axis=0)
     deviation += 1e-3 * float(deviation.mean()) + 1e-8
     _, lengths, axes = np.linalg.svd((x - middle) / deviation, full_matrices=False)

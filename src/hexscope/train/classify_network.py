@@ -1,4 +1,4 @@
-"""The network member: one small network from scratch for each division, their mean in use."""
+"""The network member: one small network for each division, their mean in use."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from hexscope.train.choices import PHOTOGRAPHS
 from hexscope.train.classify_members import Floats, Indices, Member, Part, Shown, graph, seen_by
 from hexscope.train.course import changes_of
 from hexscope.train.export import Writer
 from hexscope.train.loop import Course, learn
 from hexscope.train.plan import Plan
 from hexscope.train.pool import Example
+from hexscope.train.whole_lite import WholeLite, WholeLiteShape
 from hexscope.train.whole_net import Framed, WholeNet, WholeShape
+
+Net = WholeNet | WholeLite
 
 #: Labels are softened by this much (doi:10.48550/arXiv.1512.00567): of 200 pictures none is certain.
 _SOFTENED = 0.05
 #: Part of a side by which an image is shifted.
 _ROOM = 0.06
-#: Pictures of no longer side are not blurred: they have no pixel to lose.
+#: Pictures of no longer side are not blurred, for they have no pixel to lose, and are doubled for a network that knows
+#: photographs.
 _SHARP = 64
 
 
@@ -41,7 +46,7 @@ def course_of(
     frame = plan["frame"]
     large = len(frame) == 2 and max(frame) > _SHARP
     return Course(
-        shape=WholeShape(planes, outputs, frame, plan["strides"], plan["widths"]),
+        shape=_shape(plan, planes, outputs),
         target="whole" if exclusive else "marks",
         changes=changes_of(plan, len(frame), blur=large),
         cutter=Framed(frame, _ROOM),
@@ -56,6 +61,13 @@ def course_of(
         budget_s=60.0 * plan.facts["minutes"] / max(plan.facts["networks"], 1),
         device=plan.facts["device"],
     )
+
+
+def _shape(plan: Plan, planes: int, outputs: int) -> WholeShape | WholeLiteShape:
+    frame = plan["frame"]
+    if plan["encoder"] == PHOTOGRAPHS:
+        return WholeLiteShape(planes, outputs, frame, enlarged=2 if max(frame) <= _SHARP else 1)
+    return WholeShape(planes, outputs, frame, plan["strides"], plan["widths"])
 
 
 def network_member(
@@ -75,7 +87,7 @@ def network_member(
     since = time.process_time()
     every = examples_of(shown, asked, course.target == "whole")
     scores = np.full(asked.shape, np.nan, np.float32)
-    nets: list[WholeNet] = []
+    nets: list[Net] = []
     for number, (fitted, held) in enumerate(parts):
         chosen = [example for k in _drawn(fitted, asked, equal) for example in _of_case(every, shown, k)]
         own = replace(course, seed=course.seed + number)
@@ -86,7 +98,7 @@ def network_member(
             return tell(number * total + done, len(parts) * total, {})
 
         net = learn(own, chosen, out / f"network{number}", None, told).net
-        assert isinstance(net, WholeNet)
+        assert isinstance(net, Net)
         net.eval()
         nets.append(net)
         scores[held] = _scored(net, shown, held)
@@ -107,15 +119,15 @@ def _of_case(every: Sequence[Example], shown: Shown, case: int) -> list[Example]
     return list(every[first:stop])
 
 
-def _scored(net: WholeNet, shown: Shown, held: Indices) -> Floats:
+def _scored(net: Net, shown: Shown, held: Indices) -> Floats:
     inside = np.isin(shown.owner, held)
     number = {int(case): k for k, case in enumerate(held)}
     owner = np.array([number[int(case)] for case in shown.owner[inside]], np.intp)
-    writer = Writer(np.float16)
+    writer = Writer(np.int8)
     model = graph(writer, net.write(writer, "image"), shown.views.shape[1:])
     return seen_by(model, Shown(shown.views[inside], owner, len(held), shown.mirror))
 
 
-def _mean(writer: Writer, nets: Sequence[WholeNet]) -> str:
+def _mean(writer: Writer, nets: Sequence[Net]) -> str:
     answers = [net.write(writer, "image") for net in nets]
     return answers[0] if len(answers) == 1 else writer.node("Mean", answers)

@@ -273,7 +273,7 @@ def _write_graph(
 ) -> None:
     import onnx
 
-    writer = Writer(np.float16)
+    writer = Writer(np.int8)
     answers = [member.write(writer) for member in made.members if member.write is not None]
     trees = {name: grown for member in made.members for name, grown in member.trees.items()}
     if trees:

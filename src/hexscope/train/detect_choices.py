@@ -99,8 +99,8 @@ def learning_rate() -> Choice:
 
 #: Asked before the speed of the machine is known, and after.
 DATA_RULES = (
-    view, choices.spacing, seen, choices.patch, usual, stem, choices.strides, choices.kernels, width, choices.widths,
-    head, batch, choices.foreground, rotate, choices.flips, zoom, choices.colour, learning_rate, choices.weight_decay,
-    choices.precision, choices.storage,
+    view, choices.spacing, seen, choices.patch, usual, stem, choices.encoder, choices.strides, choices.kernels, width,
+    choices.widths, head, batch, choices.foreground, rotate, choices.flips, zoom, choices.colour, learning_rate,
+    choices.weight_decay, choices.precision, choices.storage,
 )  # fmt: skip
 RULES = (*DATA_RULES, choices.iterations)

@@ -107,7 +107,7 @@ def _smaller(made: Made, checked: Checked, division: Division, order: Order) -> 
     kept = b >= a - _TOLERATED and len(small[0].failed) <= len(plain[0].failed)
     if not kept:
         (made.folder / INT8).unlink()
-    why = "half the size and a third of the time, kept where nothing is lost"
+    why = "half the size and less time, kept where nothing is lost"
     return Choice(kept, why, f"AP50 {b:.4f} with it, {a:.4f} without"), small if kept else plain
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hexscope.io.files import atomic_write
-from hexscope.train.nets import Grow, Layer, UNet
+from hexscope.train.nets import Answering, Grow, Layer, UNet
 
 Floats = NDArray[np.float32]
 
@@ -25,7 +25,13 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def save_onnx(net: UNet, path: Path) -> None:
+class Written(Protocol):
+    """A network that knows how it is written: see `hexscope.train.lite.Lite`."""
+
+    def write(self, writer: Writer, image: str) -> str: ...
+
+
+def save_onnx(net: Answering, path: Path) -> None:
     """Write the graph of ``net``: input "image" (1, planes, *spatial), output "logits" (1, outputs, *spatial)."""
     import onnx
 
@@ -34,24 +40,13 @@ def save_onnx(net: UNet, path: Path) -> None:
     atomic_write(path, lambda beside: onnx.save(model, str(beside)))
 
 
-def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
+def graph_of(net: Answering, stored: type[np.floating[Any]] = np.float16) -> Any:
     """The ONNX model of ``net``, its weights stored as fp16 or fp32."""
     from onnx import TensorProto, helper
 
     writer = Writer(stored)
     shape = net.shape
-    parts: Any = net  # a list of modules tells nobody what is in it
-    seen: list[str] = []
-    y = "image"
-    for level, pair in enumerate(parts.down):
-        first, second = pair
-        y = writer.stem(first, shape.stem, shape.planes) if level == 0 else writer.layer(y, first)
-        y = writer.layer(y, second)
-        seen.append(y)
-    for level in reversed(range(len(parts.grow))):
-        y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
-        for layer in parts.up[level]:
-            y = writer.layer(y, layer)
+    y = _unet(net, writer) if isinstance(net, UNet) else cast(Written, net).write(writer, "image")
     if shape.head:
         y = writer.node("Add", [writer.grow(y, net.fine), writer.convolution("image", net.look)])
         y = writer.node("Relu", [y])
@@ -67,10 +62,29 @@ def graph_of(net: UNet, stored: type[np.floating[Any]] = np.float16) -> Any:
     )
 
 
-class Writer:
-    """Collects nodes and weights; each method gives the name of what it added."""
+def _unet(net: UNet, writer: Writer) -> str:
+    parts: Any = net  # a list of modules tells nobody what is in it
+    seen: list[str] = []
+    y = "image"
+    for level, pair in enumerate(parts.down):
+        first, second = pair
+        y = writer.stem(first, net.shape.stem, net.shape.planes) if level == 0 else writer.layer(y, first)
+        y = writer.layer(y, second)
+        seen.append(y)
+    for level in reversed(range(len(parts.grow))):
+        y = writer.node("Add", [writer.grow(y, parts.grow[level]), seen[level]])
+        for layer in parts.up[level]:
+            y = writer.layer(y, layer)
+    return y
 
-    def __init__(self, stored: type[np.floating[Any]]) -> None:
+
+class Writer:
+    """Collects nodes and weights; each method gives the name of what it added.
+
+    stored  fp32, fp16, or int8 with a scale for each output of a layer: half the size of fp16, read as fp32 again
+    """
+
+    def __init__(self, stored: type[np.number[Any]]) -> None:
         self.stored = stored
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
@@ -90,14 +104,18 @@ class Writer:
         return name
 
     def weight(self, array: Floats) -> str:
-        """An array; one stored as fp16 is widened by a Cast that engines do once, when they open the graph."""
+        """An array; one stored smaller is widened by nodes that engines compute once, when they open the graph."""
+        if self.stored is np.int8 and array.ndim > 1:
+            scale = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True) / 127 + np.float32(1e-12)
+            return self.node("Mul", [self._kept(np.round(array / scale), np.int8), self.exact(scale)])
+        return self._kept(array, np.float32 if self.stored is np.float32 else np.float16)
+
+    def _kept(self, array: Floats, stored: type[np.number[Any]]) -> str:
         from onnx import TensorProto, numpy_helper
 
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=self.stored), name))
-        if self.stored is np.float32:
-            return name
-        return self.node("Cast", [name], to=TensorProto.FLOAT)
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=stored), name))
+        return name if stored is np.float32 else self.node("Cast", [name], to=TensorProto.FLOAT)
 
     def exact(self, array: NDArray[Any]) -> str:
         """An array as it is: single precision where it is not of whole numbers."""
@@ -112,8 +130,8 @@ class Writer:
         return self.exact(np.array(value, np.float32))
 
     def linear(self, x: str, weight: Floats, bias: Floats) -> str:
-        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``, both in single precision."""
-        return self.node("Gemm", [x, self.exact(weight), self.exact(bias)])
+        """``x`` (n, inputs) @ ``weight`` (inputs, outputs) + ``bias``."""
+        return self.node("Gemm", [x, self.weight(np.ascontiguousarray(weight.T)), self.exact(bias)], transB=1)
 
     def part(self, x: str, axis: int, start: int, stop: int) -> str:
         """From ``start`` to before ``stop`` along an axis."""
@@ -151,7 +169,7 @@ class Writer:
         return self.node("ConvTranspose", [x, self.weight(wide)], strides=list(grow.factor))
 
 
-def folded(layer: Layer) -> tuple[Floats, Floats]:
+def folded(layer: Any) -> tuple[Floats, Floats]:
     """Weight and bias of the one convolution that does what ``layer`` does before its ReLU."""
     norm = layer.norm
     scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)

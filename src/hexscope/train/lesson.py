@@ -15,14 +15,14 @@ from hexscope.io.case import Case, CaseTable
 from hexscope.models.card import ModelCard
 from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS
-from hexscope.train.course import evidence, recipe_of
+from hexscope.train.course import began_with, evidence, recipe_of
 from hexscope.train.export import save_onnx
 from hexscope.train.facts import Facts
 from hexscope.train.folder import write_json, write_split
 from hexscope.train.look import Looker, few
 from hexscope.train.loop import Course, learn
 from hexscope.train.machine import Machine, seconds_per_iteration
-from hexscope.train.nets import UNet
+from hexscope.train.nets import Answering
 from hexscope.train.order import Order
 from hexscope.train.plan import PLAN, Plan, Rule, make_plan
 from hexscope.train.pool import Example, Pool
@@ -37,7 +37,7 @@ class Made:
     folder: Path
     card: ModelCard
     plan: Plan
-    net: UNet
+    net: Answering
     learnt: Sequence[Example]
     told: tuple[str, ...]
 
@@ -78,11 +78,12 @@ class Lesson:
         course = self.course(plan, learnt, None)
         looker = Looker(self._shown(few(self.watched), recipe, order), course, recipe.tile)
         run = learn(course, learnt, out, looker if looker.examples else None, order.tell("train"))
-        assert isinstance(run.net, UNet)
+        assert isinstance(run.net, Answering)
         recipe = replace(recipe, temperature=looker.temperature(run.net))
         save_onnx(run.net, out / WEIGHTS[-1])
         extra = {"iterations": run.total, "torch": str(torch.__version__)}
         card = first_card(self.task, self.table, self.facts, recipe, order, division.how, run.spent_s, **extra)
+        card = replace(card, trained_on=card.trained_on + began_with(plan))
         told: tuple[str, ...] = ()
         if run.total < course.iterations:
             told = (f"the machine was slower than measured: {run.total} of {course.iterations} iterations were done",)

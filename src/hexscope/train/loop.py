@@ -35,6 +35,8 @@ _WARM_UP = 0.15
 LOOKS = 10
 _CHECKPOINT_S = 60.0
 _CLIP = 3.0
+#: The learning rate of what has learnt before, in that of what has not.
+_KNOWN = 0.2
 #: A run may take this many times its budget before it is shortened.
 _TOLERATED = 1.3
 #: Before so many seconds nothing is known of a machine's speed.
@@ -162,18 +164,30 @@ def begin(course: Course) -> Run:
     for weights in net.parameters():
         if weights.ndim == course.shape.dims + 2:
             weights.data = weights.data.contiguous(memory_format=channels_last(course.shape.dims))
-    matrices_ = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]  # scales and shifts are not drawn to 0
-    groups = [{"params": matrices_, "weight_decay": course.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return Run(
-        net, torch.optim.AdamW(groups, lr=course.learning_rate, betas=(0.9, 0.99), fused=True), course.iterations
-    )
+    optimiser = torch.optim.AdamW(_groups(net, course), lr=course.learning_rate, betas=(0.9, 0.99), fused=True)
+    return Run(net, optimiser, course.iterations)
+
+
+def _groups(net: nn.Module, course: Course) -> list[dict[str, Any]]:
+    """What is learnt, by how fast and by whether it is drawn to 0: scales and shifts are not. An encoder that has
+    learnt before goes in smaller steps."""
+    known = {id(p) for p in getattr(net, "encoder", nn.Identity()).parameters()}
+    out = []
+    for before in (False, True):
+        part = [p for p in net.parameters() if (id(p) in known) == before and p.requires_grad]
+        for decay, some in (
+            (course.weight_decay, [p for p in part if p.ndim > 1]),
+            (0.0, [p for p in part if p.ndim <= 1]),
+        ):
+            if some:
+                out.append({"params": some, "weight_decay": decay, "share": _KNOWN if before else 1.0})
+    return out
 
 
 def step(run: Run, model: nn.Module, course: Course, examples: Sequence[Example]) -> float:
     """One iteration; gives the loss."""
     for group in run.optimiser.param_groups:
-        group["lr"] = course.learning_rate * pace(run.iteration / run.total)
+        group["lr"] = course.learning_rate * group["share"] * pace(run.iteration / run.total)
     image, target, known, labelled = draw(course, examples, run.iteration)
     with torch.autocast(course.device, torch.bfloat16, enabled=course.precision == "bf16"):
         logits = model(image)

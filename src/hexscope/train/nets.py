@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,29 +85,22 @@ class Grow(nn.Module):
         return depth_to_space(self.shares(x), self.factor)
 
 
-class UNet(nn.Module):
-    """Logits (batch, outputs, *spatial) of an image (batch, planes, *spatial)."""
+class Answering(nn.Module):
+    """Logits (batch, outputs, *spatial) of an image (batch, planes, *spatial): a body at the resolution of the stem,
+    and what is made of its features; with a head, at full resolution, where the image is looked at once more."""
 
-    def __init__(self, shape: NetShape) -> None:
+    def __init__(self, shape: Any, features: int) -> None:
         super().__init__()
         self.shape = shape
-        widths, kernels = shape.widths, shape.kernels
-        stem = shape.planes * _product(shape.stem)
-        self.down = nn.ModuleList([_two(stem, widths[0], kernels[0], 1)])
-        self.grow, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, stride in enumerate(shape.strides, start=1):
-            self.down.append(_two(widths[level - 1], widths[level], kernels[level], stride))
-            self.grow.append(Grow(widths[level], widths[level - 1], stride))
-            self.up.append(_two(widths[level - 1], widths[level - 1], kernels[level - 1], 1))
-        fine = tuple(3 for _ in shape.stem)
-        conv = getattr(nn, f"Conv{shape.dims}d")
+        fine = (3,) * len(shape.stem)
+        conv = getattr(nn, f"Conv{len(fine)}d")
         if shape.head:
-            self.fine = Grow(widths[0], shape.head, shape.stem)
+            self.fine = Grow(features, shape.head, shape.stem)
             self.look = conv(shape.planes, shape.head, fine, padding=1)
             self.place = Layer(shape.head, shape.head, fine)
             self.answer = conv(shape.head, shape.outputs, 1)
         else:
-            self.answer = conv(widths[0], shape.outputs, fine, padding=1)
+            self.answer = conv(features, shape.outputs, fine, padding=1)
         if shape.bias:
             self.answer.bias.data.copy_(torch.tensor(shape.bias))
 
@@ -120,6 +114,24 @@ class UNet(nn.Module):
 
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""
+        raise NotImplementedError
+
+
+class UNet(Answering):
+    """The network from scratch."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__(shape, shape.widths[0])
+        widths, kernels = shape.widths, shape.kernels
+        stem = shape.planes * _product(shape.stem)
+        self.down = nn.ModuleList([_two(stem, widths[0], kernels[0], 1)])
+        self.grow, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, stride in enumerate(shape.strides, start=1):
+            self.down.append(_two(widths[level - 1], widths[level], kernels[level], stride))
+            self.grow.append(Grow(widths[level], widths[level - 1], stride))
+            self.up.append(_two(widths[level - 1], widths[level - 1], kernels[level - 1], 1))
+
+    def body(self, x: Tensor) -> Tensor:
         y = space_to_depth(x, self.shape.stem)
         seen = []
         for down in self.down:
