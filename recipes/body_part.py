@@ -24,13 +24,13 @@ from PIL import Image as Picture
 import hexscope as hx
 from hexscope.io.case import Case
 from hexscope.io.cases import open_images, read_cases
+from hexscope.study.looks import plain
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEXSCOPE_DATA", HERE.parents[1] / "shared" / "data"))
 #: Pictures of one set and input; slices of one volume, as parts of its length.
 _MOST = 60
 _SLICES = (0.3, 0.4, 0.5, 0.6, 0.7)
-_SIDE_PX = 256
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def written(source: Source, data: Path, folder: Path) -> Iterator[dict[str, str]
     for case in cases[:_MOST]:
         for number, plane in enumerate(planes(case, source)):
             name = f"{source.set}-{source.input}-{case.case}-{number}"
-            picture(plane).save(folder / f"{name}.png")
+            Picture.fromarray(plain(plane)).save(folder / f"{name}.png")
             yield {"case": name, "group": f"{source.set}-{case.group}", "image": f"{name}.png", "label": source.label}
 
 
@@ -92,15 +92,6 @@ def planes(case: Case, source: Source) -> list[NDArray[np.float32]]:
     if image.quantity is hx.Quantity.RGB:
         array = array.mean(axis=-1)
     return [array] if array.ndim == 2 else [array[int(part * len(array))] for part in _SLICES]
-
-
-def picture(plane: NDArray[np.float32]) -> Picture.Image:
-    """8 bits from the 1st to the 99th percentile, the longer side of `_SIDE_PX` at most."""
-    low, high = np.percentile(plane, [1, 99])
-    grey = np.clip((plane - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
-    made = Picture.fromarray(grey)
-    made.thumbnail((_SIDE_PX, _SIDE_PX))
-    return made
 
 
 if __name__ == "__main__":
