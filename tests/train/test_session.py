@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,22 @@ def test_structures_that_overlap_and_were_not_outlined_everywhere(tmp_path: Path
     mask = hx.segment(hx.read(tmp_path / "i1.png"), model=model)
     assert (mask.of("disc") & mask.of("bar")).sum() > 50
     assert result.validation.metrics["dice"].mean > 0.7
+
+
+def test_a_busier_machine_changes_nothing_of_a_training_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cases").mkdir()
+    table, out = read_cases(volumes(tmp_path / "cases", 4)), tmp_path / "model"
+    lesson = import_module("hexscope.train.lesson")  # hexscope.train, as a name, is the verb
+    order = Order("ball", minutes=0.02, overrides=SMALL, kinds={"image": "MR"}, resume=True)
+    monkeypatch.setattr(lesson, "seconds_per_iteration", lambda *_: 0.2)
+    first = train("segment", table, out, order)
+    weights = (out / "weights.onnx").read_bytes()
+    monkeypatch.setattr(lesson, "seconds_per_iteration", lambda *_: 0.4)
+    again = train("segment", table, out, order)
+    assert again.plan["iterations"] == first.plan["iterations"]
+    assert (out / "weights.onnx").read_bytes() == weights
 
 
 def pictures(folder: Path) -> Path:

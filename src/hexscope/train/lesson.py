@@ -70,8 +70,7 @@ class Lesson:
         sketch = make_plan(self.rules[:-1], known, given)
         recipe = recipe_of(sketch, self.facts)
         learnt = self._shown(division.train, recipe, order, out if sketch["storage"] == "files" else None)
-        trial = self.course(sketch, learnt, 1000)
-        known["seconds_per_iteration"] = shared(seconds_per_iteration(trial, learnt, machine))
+        known["seconds_per_iteration"] = shared(self._speed(sketch, learnt, machine, out if order.resume else None))
         plan = make_plan(self.rules, known, order.overrides)
         write_json(out / PLAN, plan.as_data())
         write_split(out, division)
@@ -88,6 +87,15 @@ class Lesson:
         if run.total < course.iterations:
             told = (f"the machine was slower than measured: {run.total} of {course.iterations} iterations were done",)
         return Made(out, card, plan, run.net, learnt, told)
+
+    def _speed(self, sketch: Plan, learnt: Sequence[Example], machine: Machine, before: Path | None) -> float:
+        """Seconds of an iteration: those that the training in the folder ``before`` was planned with, else measured.
+
+        A machine that is as busy as it was not before would plan other iterations, and begin anew.
+        """
+        if before is not None and (before / PLAN).is_file():
+            return float(Plan.read(before).facts["seconds_per_iteration"])
+        return seconds_per_iteration(self.course(sketch, learnt, 1000), learnt, machine)
 
     def _shown(self, cases: Sequence[Case], recipe: Recipe, order: Order, out: Path | None = None) -> list[Example]:
         pool = Pool(None if out is None else out / "training" / "cases")
