@@ -1,9 +1,9 @@
 """Classification learnt on a plain CPU: accuracy, AUC and calibration on patients the model never saw.
 
-    python benchmarks/classification.py [--train] [--only WORD] [--data FOLDER] [--work FOLDER] [--rows FILE]
+    python benchmarks/classification.py [--fill] [--only WORD] [--data FOLDER] [--work FOLDER] [--rows FILE]
 
 Each line is a recipe of ``recipes/``; PneumoniaMNIST is unpacked from its npz and measured on its official test images,
-which take no part in any choice. --train makes what is missing; it may be killed at any moment and goes on where it
+which take no part in any choice. --fill makes what is missing; it may be killed at any moment and goes on where it
 was. Each finished training is kept as a row of ``results/classification.jsonl`` with the scores of every case, from
 which the table is made anew: figures with intervals by patient, and how well sets of classes keep their promise on 200
 random halves by patient. Set OMP_NUM_THREADS=1 and HEXSCOPE_THREADS=1: CPU minutes are those of one core.
@@ -11,18 +11,16 @@ random halves by patient. Set OMP_NUM_THREADS=1 and HEXSCOPE_THREADS=1: CPU minu
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_data import add_data
-from segmentation import commit, read_rows
+from filled import ROOT, Row, asked, fill, read
 
 from hexscope.classify.score import interval, mean_auc
 from hexscope.evaluate.classification import evaluate_classifier
@@ -32,11 +30,9 @@ from hexscope.trust.calibration import expected_error
 from hexscope.trust.conformal import label_sets
 from hexscope.trust.statistics import mean_interval
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "recipes"))
-import make  # noqa: E402
+import make
 
-ROWS = Path(__file__).parent / "results" / "classification.jsonl"
 ANCHORS = {
     "PneumoniaMNIST": "ResNet-18 .854 / .944; AutoKeras .878 / .947; Google AutoML .946 / .991 (published)",
     "chest X-ray": "frozen features + ridge, measured here earlier: .833 / .910",
@@ -58,7 +54,7 @@ _SPLITS, _TARGETS = 200, (0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
-class Task:
+class Training:
     """One training: the recipe, or its name in ``recipes/``, and the seed."""
 
     title: str
@@ -76,51 +72,31 @@ class Task:
 
 
 TASKS = (
-    Task("breast ultrasound", "breast-lesion-class"),
-    Task("brain tumour", "brain-tumour-class"),
-    Task("chest X-ray", "pneumonia"),
-    *(Task("PneumoniaMNIST", PNEUMONIA, seed) for seed in range(3)),
+    Training("breast ultrasound", "breast-lesion-class"),
+    Training("brain tumour", "brain-tumour-class"),
+    Training("chest X-ray", "pneumonia"),
+    *(Training("PneumoniaMNIST", PNEUMONIA, seed) for seed in range(3)),
 )
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    add_data(options)
-    options.add_argument("--train", action="store_true", help="make what is missing")
-    options.add_argument("--only", default="", help="only tasks whose title holds this")
-    options.add_argument("--rows", type=Path, default=ROWS)
-    options.add_argument("--work", type=Path, default=ROOT / "build" / "models", help="where trainings lie")
-    chosen = options.parse_args()
+    chosen = asked(__doc__, "classification")
     tasks = [task for task in TASKS if chosen.only in task.title]
-    if chosen.train:
-        fill(tasks, chosen)
-    for line in table(tasks, read_rows(chosen.rows)):
+    for task in tasks if chosen.fill else ():
+        recipe, data = task.read(), chosen.data
+        if recipe["set"] == "pneumonia-mnist":
+            data = chosen.work / "data"
+            unpack(chosen.data / "xray-chest" / "pneumoniamnist.npz", data / recipe["set"])
+        work = chosen.work / task.key.replace(" ", "-")
+        fill(chosen.rows, task.key, data / recipe["set"], partial(measured, recipe, data, work))
+    for line in table(tasks, read(chosen.rows)):
         print(line)
 
 
 # ---- training -----------------------------------------------------------------------------------------------
 
 
-def fill(tasks: Sequence[Task], chosen: argparse.Namespace) -> None:
-    """Make what is missing, one after another."""
-    for task in tasks:
-        if task.key in {row["task"] for row in read_rows(chosen.rows)}:
-            continue
-        recipe = task.read()
-        data = chosen.data
-        if recipe["set"] == "pneumonia-mnist":
-            data = chosen.work / "data"
-            unpack(chosen.data / "xray-chest" / "pneumoniamnist.npz", data / recipe["set"])
-        if not (data / recipe["set"] / "cases.csv").is_file():
-            print(f"left out: {task.title}: the set {recipe['set']} is not here; pass --data or set HEXSCOPE_DATA")
-            continue
-        row = measured(task, recipe, data, chosen.work / task.key.replace(" ", "-"))
-        chosen.rows.parent.mkdir(exist_ok=True)
-        with chosen.rows.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-
-def measured(task: Task, recipe: Mapping[str, Any], data: Path, work: Path) -> dict[str, Any]:
+def measured(recipe: Mapping[str, Any], data: Path, work: Path) -> dict[str, Any]:
     made = make.run(recipe, data, work, resume=True)
     result = made.validation
     if recipe["set"] == "pneumonia-mnist":
@@ -137,9 +113,7 @@ def measured(task: Task, recipe: Mapping[str, Any], data: Path, work: Path) -> d
         for c in result.cases
     ]
     return {
-        "task": task.key,
         "minutes": recipe["minutes"],
-        "commit": commit(),
         "processor": made.plan.facts["processor"],
         "cpu_s": round(made.cpu_s, 1),
         "worth": made.plan.choices["worth"].why,
@@ -174,8 +148,7 @@ def unpack(archive: Path, folder: Path) -> None:
 # ---- the table ----------------------------------------------------------------------------------------------
 
 
-def table(tasks: Sequence[Task], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    of = {row["task"]: row for row in rows}
+def table(tasks: Sequence[Training], of: Mapping[str, Row]) -> Iterator[str]:
     yield "| set | accuracy | AUC | ECE | CPU-s | aim: accuracy / AUC | anchor |"
     yield "|---|---|---|---|---|---|---|"
     for title in dict.fromkeys(task.title for task in tasks):
@@ -195,7 +168,7 @@ def table(tasks: Sequence[Task], rows: Sequence[Mapping[str, Any]]) -> Iterator[
             yield from coverage_rows(task.key, of[task.key]["cases"])
 
 
-def figures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def figures(rows: Sequence[Row]) -> list[str]:
     """Accuracy, AUC and calibration error of one training with intervals by patient; of several, their means."""
     each = [arrays(row["cases"]) for row in rows]
     cost = f"{np.mean([row['cpu_s'] for row in rows]):.0f}"

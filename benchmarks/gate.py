@@ -12,17 +12,16 @@ of many images is the mirror of the right) and swapped colours.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import corruptions
 import numpy as np
-from real_data import add_data
+from filled import asked, fill, read
 from scipy import special
 
 from hexscope.core.geometry import Grid
@@ -32,7 +31,6 @@ from hexscope.models.fingerprint import fingerprint
 from hexscope.models.recipe import Channel, Normalise, Recipe
 from hexscope.trust.gate import gate
 
-ROWS = Path(__file__).parent / "results" / "gate.jsonl"
 #: Images of each set that are spoilt, and that stand in for others.
 SPOILT, SUBSTITUTES = 30, 12
 SUBTLE = ("mirrored", "upside down", "quarter turn", "colours swapped")
@@ -94,31 +92,12 @@ SETS: dict[str, tuple[Source, int, Source, Source]] = {
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    add_data(options)
-    options.add_argument("--fill", action="store_true", help="measure what is missing")
-    options.add_argument("--only", default="", help="only sets whose name holds this")
-    options.add_argument("--rows", type=Path, default=ROWS)
-    chosen = options.parse_args()
-    rows = read_rows(chosen.rows)
+    chosen = asked(__doc__, "gate")
     for name in SETS if chosen.fill else ():
-        if chosen.only not in name or name in {row["set"] for row in rows}:
-            continue
-        if not (chosen.data / SETS[name][0].folder).is_dir():
-            print(f"left out: {name}: its set is not here; pass --data or set HEXSCOPE_DATA")
-            continue
-        rows.append(measured(name, chosen.data))
-        chosen.rows.parent.mkdir(exist_ok=True)
-        with chosen.rows.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(rows[-1]) + "\n")
-    for line in table(rows):
+        if chosen.only in name:
+            fill(chosen.rows, name, chosen.data / SETS[name][0].folder, partial(measured, name, chosen.data))
+    for line in table(list(read(chosen.rows).values())):
         print(line)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------
@@ -159,7 +138,6 @@ def measured(name: str, data: Path) -> dict[str, Any]:
             caught[kind]["refused"] += verdict == "refuse"
     alarms = {g: float(np.mean([v != "pass" for v, h in zip(verdicts, groups, strict=True) if h == g])) for g in groups}
     return {
-        "set": name,
         "n": len(cases),
         "patients": len(alarms),
         "alarms": sum(v != "pass" for v in verdicts),
@@ -203,7 +181,7 @@ def ways(organ: Sequence[Image], modality: Sequence[Image]) -> Mapping[str, corr
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     kinds = list(dict.fromkeys(kind for row in rows for kind in row["caught"]))
-    short = [row["set"].split(",")[0] for row in rows]
+    short = [row["task"].split(",")[0] for row in rows]
     yield "| | " + " | ".join(short) + " |"
     yield "|---|" + "---|" * len(rows)
     yield "| sound images (patients) | " + " | ".join(f"{r['n']} ({r['patients']})" for r in rows) + " |"

@@ -1,10 +1,10 @@
 """Segmentation learnt on a plain CPU: Dice, objects and millimetres against CPU minutes of training.
 
-    python benchmarks/segmentation.py [--train] [--only WORD] [--data FOLDER] [--work FOLDER] [--rows FILE]
+    python benchmarks/segmentation.py [--fill] [--only WORD] [--data FOLDER] [--work FOLDER] [--rows FILE]
 
-Each line is a recipe of ``recipes/``, some with other minutes or inputs. --train makes what is missing, in order of
+Each line is a recipe of ``recipes/``, some with other minutes or inputs. --fill makes what is missing, in order of
 worth; it may be killed at any moment and goes on where it was. Each finished line is kept as a row of
-``results/segmentation.jsonl`` (task, minutes, seed, commit, figures by case); without --train only the table of what
+``results/segmentation.jsonl`` (task, minutes, seed, commit, figures by case); without --fill only the table of what
 is there is printed. Everything is measured by the exported model on patients it never saw; the intervals are bootstraps
 over patients. Set OMP_NUM_THREADS=1: CPU minutes are those of one core.
 """
@@ -12,24 +12,18 @@ over patients. Set OMP_NUM_THREADS=1: CPU minutes are those of one core.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from real_data import add_data
+from filled import ROOT, Row, Task, asked, figure, fill, read, slower
 
 from hexscope.io.cases import read_cases
 from hexscope.trust.statistics import mean_interval, paired_interval
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "recipes"))
-import make  # noqa: E402
-
-ROWS = Path(__file__).parent / "results" / "segmentation.jsonl"
+import make
 
 #: Anchors: published, or measured earlier on this split with a loop of 120 lines (its 1.4 M weights, head 8).
 ANCHORS = {
@@ -51,22 +45,6 @@ TARGETS = {
 }
 
 
-@dataclass(frozen=True)
-class Task:
-    """One line: a recipe and what differs from it, the figures that are printed, the cases that count (a stratum)."""
-
-    title: str
-    recipe: str
-    figures: tuple[str, ...]
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    kind: str | None = None
-
-    @property
-    def folder(self) -> str:
-        """A recipe as it is lies where ``recipes/make.py`` puts it, so that it is trained once for both."""
-        return self.title.replace(" ", "-") if self.changes else self.recipe
-
-
 _VOLUME = ("dice", "surface_dice_1mm", "hd95_mm")
 
 
@@ -78,45 +56,27 @@ SARCOMA = (Task("sarcoma ct+pet+mr", "sarcoma", ("dice",)), _alone("pet"), _alon
 #: In order of worth.
 TASKS = (
     Task("hippocampus 1.5", "hippocampus", _VOLUME, {"minutes": 1.5}),
-    Task("hippocampus 5", "hippocampus", _VOLUME, {"minutes": 5.0}),
+    Task("hippocampus 5", "hippocampus", _VOLUME),
     Task("fetal-head 10", "fetal-head", ("dice", "circumference_error_mm", "hd95_mm")),
     Task("nuclei 10", "nuclei", ("f1_50", "panoptic_quality", "aji"), kind="he"),
     *SARCOMA,
     Task("hippocampus 10", "hippocampus", _VOLUME, {"minutes": 10.0}),
     Task("breast-lesion 4", "breast-lesion", ("dice_where_present", "left_empty", "dice")),
-    Task("hippocampus 20", "hippocampus", _VOLUME),
+    Task("hippocampus 20", "hippocampus", _VOLUME, {"minutes": 20.0}),
 )
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    add_data(options)
-    options.add_argument("--train", action="store_true", help="make what is missing")
-    options.add_argument("--only", default="", help="only tasks whose title holds this")
-    options.add_argument("--rows", type=Path, default=ROWS)
-    options.add_argument("--work", type=Path, default=ROOT / "build" / "models", help="where trainings lie")
-    chosen = options.parse_args()
+    chosen = asked(__doc__, "segmentation")
     tasks = [task for task in TASKS if chosen.only in task.title]
-    if chosen.train:
-        fill(tasks, chosen)
-    for line in table(tasks, read_rows(chosen.rows)):
+    for task in tasks if chosen.fill else ():
+        recipe = make.read(task.recipe) | dict(task.changes)
+        fill(chosen.rows, task.title, chosen.data / recipe["set"], partial(measured, task, recipe, chosen))
+    for line in table(tasks, read(chosen.rows)):
         print(line)
 
 
 # ---- training -----------------------------------------------------------------------------------------------
-
-
-def fill(tasks: Sequence[Task], chosen: argparse.Namespace) -> None:
-    """Make what is missing, one after another."""
-    for task in tasks:
-        recipe = make.read(task.recipe) | dict(task.changes)
-        if not (chosen.data / recipe["set"]).is_dir():
-            print(f"left out: {task.title}: the set {recipe['set']} is not here; pass --data or set HEXSCOPE_DATA")
-        elif task.title not in {row["task"] for row in read_rows(chosen.rows)}:
-            row = measured(task, recipe, chosen)
-            chosen.rows.parent.mkdir(exist_ok=True)
-            with chosen.rows.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
 
 
 def measured(task: Task, recipe: Mapping[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
@@ -129,53 +89,37 @@ def measured(task: Task, recipe: Mapping[str, Any], chosen: argparse.Namespace) 
         for c in made.validation.cases
     ]
     return {
-        "task": task.title,
         "minutes": recipe["minutes"],
         "folds": recipe.get("folds", 0),
         "seed": recipe.get("seed", 0),
-        "commit": commit(),
         "processor": made.plan.facts["processor"],
         "iterations": made.plan["iterations"],
         "spent_s": make.spent_s(made),
-        "told": [line for line in made.told if "slower" in line],
+        "told": slower(made.told),
         "cases": rows,
     }
-
-
-def commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 # ---- the table ----------------------------------------------------------------------------------------------
 
 
-def table(tasks: Sequence[Task], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    of = {row["task"]: row for row in rows}
+def table(tasks: Sequence[Task], of: Mapping[str, Row]) -> Iterator[str]:
     yield "| task, CPU minutes | figures: mean (95 % interval) n | CPU-s of training | aim | anchor |"
     yield "|---|---|---|---|---|"
     for task in tasks:
         row = of.get(task.title, {"cases": []})
         cases = [c for c in row["cases"] if task.kind in (None, c["kind"])]
-        shown = "; ".join(filter(None, (figure(name, cases) for name in task.figures))) or "not filled yet"
+        shown = "; ".join(filter(None, (rated(name, cases) for name in task.figures))) or "not filled yet"
         cost = row.get("spent_s", "")
         yield f"| {task.title} | {shown} | {cost} | {TARGETS.get(task.title, '')} | {ANCHORS.get(task.title, '')} |"
     yield ""
     yield from sarcoma_differences(of)
 
 
-def figure(name: str, cases: Sequence[Mapping[str, Any]]) -> str:
+def rated(name: str, cases: Sequence[Row]) -> str:
+    """The mean of a figure over the cases that have it, by patient."""
     held = [(c[name], c["group"]) for c in cases if c.get(name) is not None]
-    if not held:
-        return ""
-    e = mean_interval([v for v, _ in held], [g for _, g in held])
-    return f"{name} {e.mean:.3f} ({e.low:.3f} … {e.high:.3f}) n={e.n}"
+    return figure(name, mean_interval([v for v, _ in held], [g for _, g in held]).as_json()) if held else ""
 
 
 def sarcoma_differences(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

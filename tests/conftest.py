@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import hexscope as hx
+from hexscope.cli import main
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.phantom import PhantomFiles
@@ -28,6 +29,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data are not here: set HEXSCOPE_DATA to the folder of data sets")
     return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command with --json; gives (exit code, the one JSON value, None where there is none)."""
+
+    def call(*arguments: object) -> tuple[int, Any]:
+        code = main([*(str(a) for a in arguments), "--json"])
+        return code, json.loads(capsys.readouterr().out or "null")
+
+    return call
 
 
 @pytest.fixture

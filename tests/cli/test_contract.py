@@ -16,17 +16,6 @@ import hexscope as hx
 from hexscope.cli import main
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command with --json; gives (exit code, the one JSON value)."""
-
-    def call(*arguments: object) -> tuple[int, Any]:
-        code = main([*(str(a) for a in arguments), "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
-
-
 def test_info(run: Any, phantom_study: Path) -> None:
     code, rows = run("info", phantom_study / "study" / "ct")
     assert code == 0 and len(rows) == 1

@@ -11,20 +11,13 @@ import numpy as np
 import pytest
 
 import hexscope as hx
-from hexscope.cli import main
 from hexscope.models.recipe import Channel
 from tests.models.networks import card_for, write_model
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEXSCOPE_CACHE", str(tmp_path / "cache"))
-
-    def call(*arguments: object) -> tuple[int, Any]:
-        code = main([*(str(a) for a in arguments), "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 def write_cases(folder: Path, count: int, *, side: tuple[int, int] = (36, 52)) -> Path:

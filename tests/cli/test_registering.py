@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hx.save(MOTION.inverse, out / "back.tfm")
     (out / "pairs.csv").write_text("case,fixed,moving\none,a.nii.gz,b.nii.gz\nlost,a.nii.gz,gone.nii.gz\n")
     return out
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: object) -> tuple[int, Any]:
-        code = main([*(str(a) for a in arguments), "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 def test_a_table(run: Any, folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tomllib
@@ -15,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hexscope as hx
-from hexscope.cli import main
 from hexscope.core.geometry import Grid
 from hexscope.core.quantity import Quantity
 from hexscope.errors import FormatError, InputError, NoModelError, UsageError
@@ -132,15 +130,6 @@ def test_a_card_without_weights_is_listed_and_does_not_run(tmp_path: Path, obliq
 
 
 # ---- the command line ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: object) -> tuple[int, Any]:
-        code = main([*(str(a) for a in arguments), "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 @pytest.fixture

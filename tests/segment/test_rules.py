@@ -9,9 +9,9 @@ import pytest
 
 from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
+from hexscope.core.otsu import otsu
 from hexscope.errors import GeometryError, NoModelError, QuantityError
 from hexscope.segment import RULES, segment
-from hexscope.segment.otsu import otsu
 from hexscope.segment.score import dice
 from tests.segment.torso import torso
 

@@ -10,21 +10,14 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.cli.learning import assignment
+from hexscope.cli.learning import add_input
 from hexscope.cli.making import case_names, each_case, images_for
 from hexscope.model_verbs import drift, open_model
 
 
 def add_classify(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
     sub.add_argument("--model", metavar="M", required=True, help=t("name of a model, or a model folder"))
-    sub.add_argument(
-        "--input",
-        dest="inputs",
-        action="append",
-        type=assignment,
-        metavar="NAME=PATH",
-        help=t("an input of a model that takes several"),
-    )
+    add_input(sub, t)
     sub.add_argument(
         "-o", "--out", metavar="OUT", help=t("also write the scores: .json, of several images a folder of them")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import hexscope as hx
 from hexscope.cli.console import Console
-from hexscope.cli.learning import assignment
+from hexscope.cli.learning import add_input
 from hexscope.cli.making import cases, image_of, images_for, liver, source_of
 from hexscope.model_verbs import drift, open_model
 
@@ -21,14 +21,7 @@ _OF_RULE = ("suv", "liver", "threshold")
 
 def add_detect(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
     sub.add_argument("--model", metavar="M", help=t("name of a model, or a model folder"))
-    sub.add_argument(
-        "--input",
-        dest="inputs",
-        action="append",
-        type=assignment,
-        metavar="NAME=PATH",
-        help=t("an input of a model that takes several"),
-    )
+    add_input(sub, t)
     sub.add_argument(
         "--sensitivity",
         type=float,

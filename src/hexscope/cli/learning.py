@@ -71,6 +71,18 @@ def classes(text: str) -> dict[int, str]:
     return {int(value): name for value, name in pairs}
 
 
+def add_input(sub: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
+    """The option ``--input NAME=PATH``, for every command that runs a model."""
+    sub.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        type=assignment,
+        metavar="NAME=PATH",
+        help=t("an input of a model that takes several"),
+    )
+
+
 def assignment(text: str) -> tuple[str, str]:
     """``NAME=VALUE``."""
     name, equals, value = text.partition("=")

@@ -174,14 +174,7 @@ def _add_tasks(command: Callable[..., Command], t: Callable[[str], str]) -> None
     _reading(sub, t)
     sub.add_argument("--what", type=names, metavar="A,B", help="body, lung, bone, tissue, fan")
     sub.add_argument("--model", metavar="M", help=t("name of a model, or a model folder"))
-    sub.add_argument(
-        "--input",
-        dest="inputs",
-        action="append",
-        type=learning.assignment,
-        metavar="NAME=PATH",
-        help=t("an input of a model that takes several"),
-    )
+    learning.add_input(sub, t)
     sub.add_argument("--uncertainty", metavar="OUT", help=t("also write how unsure each pixel is, 0 to 1"))
     _force(sub, t)
     sub = command("detect", detecting.detect, "candidates: hot lesions on PET by rule, or what a trained model finds")

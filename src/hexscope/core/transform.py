@@ -152,10 +152,12 @@ class Transform:
     @property
     def matrix(self) -> Array:
         """4 × 4, moving LPS mm to fixed LPS mm. Raises GeometryError for a deformable transform, which has none."""
-        if not self.is_linear:
-            raise GeometryError("a deformable transform has no matrix; map points with points()")
-        (part,) = self.parts or (Affine(np.eye(4)),)
-        return part.matrix  # type: ignore[union-attr]
+        out = np.eye(4)
+        for part in self.parts:
+            if not isinstance(part, Affine):
+                raise GeometryError("a deformable transform has no matrix; map points with points()")
+            out = part.matrix @ out
+        return out
 
     @property
     def resampling_matrix(self) -> Array | None:

@@ -203,11 +203,11 @@ def _put_field(dataset: Dataset, transform: Transform, frame: str, images: list[
 def _warp_and_after(parts: tuple[Part, ...]) -> tuple[Warp, Array]:
     """Fixed to moving as a field and a matrix after it; where it is not made so, as one field."""
     first = parts[0]
-    if isinstance(first, Warp) and len(parts) <= 2 and all(isinstance(part, Affine) for part in parts[1:]):
+    after = [part.matrix for part in parts[1:] if isinstance(part, Affine)]
+    if isinstance(first, Warp) and len(parts) <= 2 and len(after) == len(parts) - 1:
         found = fitted(first)
         assert isinstance(found, Warp)
-        after = parts[1].matrix if isinstance(parts[-1], Affine) else np.eye(4)  # type: ignore[union-attr]
-        return found, after
+        return found, after[0] if after else np.eye(4)
     return whole_field(parts), np.eye(4)
 
 

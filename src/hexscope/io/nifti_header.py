@@ -201,7 +201,8 @@ def _layout_of(data: bytes) -> np.dtype[Any]:
     size = little.itemsize
     if int.from_bytes(data[:4], "little") == size or int.from_bytes(data[:4], "big") == size:
         return little if int.from_bytes(data[:4], "little") == size else big
-    at, width = little.fields["dim"][1], little["dim"].base.itemsize  # type: ignore[index]
+    assert little.fields is not None
+    at, width = little.fields["dim"][1], little["dim"].base.itemsize
     return little if 1 <= int.from_bytes(data[at : at + width], "little") <= 7 else big
 
 

@@ -51,7 +51,7 @@ def save_nifti(thing: Image | Mask, path: Path) -> None:
 
 def write_file(header: NiftiHeader, array: NDArray[Any], path: Path) -> None:
     """The header and the numbers (x, y, z, …) behind it, gzipped where the name says so. Same input, same bytes."""
-    numbers = memoryview(np.ascontiguousarray(array.T).reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    numbers = np.ascontiguousarray(array.T).reshape(-1).view(np.uint8).data
 
     def write(beside: Path) -> None:
         with beside.open("wb") as file:

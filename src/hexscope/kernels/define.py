@@ -20,7 +20,7 @@ def kernel(signature: str, *, apart: bool = False) -> Callable[[Function], Funct
 
     def declared(function: Function) -> Function:
         if _builds():
-            function.declared = signature, apart  # type: ignore[attr-defined]
+            vars(function)["declared"] = signature, apart
             return function
         if library.serves(function.__module__):
             return library.bound(function, signature)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hexscope.kernels.define import inline, kernel
@@ -10,12 +12,12 @@ f4 = np.float32
 
 
 @inline
-def _lower(place, last):  # type: ignore[no-untyped-def]
+def _lower(place: Any, last: Any) -> Any:
     return min(np.int32(place), np.int32(max(last - 1, 0)))
 
 
 @inline
-def _at(flat, size, corner, steps, parts):  # type: ignore[no-untyped-def]
+def _at(flat: Any, size: Any, corner: Any, steps: Any, parts: Any) -> Any:
     """One component (``flat`` from ``corner`` on) between eight voxels."""
     dz, dy, dx = steps
     a, b, c = parts
@@ -29,7 +31,7 @@ def _at(flat, size, corner, steps, parts):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def compose(field, step, rule, out, start, stop):  # type: ignore[no-untyped-def]
+def compose(field: Any, step: Any, rule: Any, out: Any, start: Any, stop: Any) -> None:
     """out(x) = d + field(x + d) with d = scale · step(x), none longer than the rule says; trilinear, edges held.
 
     rule (7): the scale of each component, the mm of a voxel along each axis, the longest d in mm.
@@ -57,7 +59,7 @@ def compose(field, step, rule, out, start, stop):  # type: ignore[no-untyped-def
 
 
 @kernel("void(f4[:,:,:,::1], i8[::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def refine(field, factors, out, start, stop):  # type: ignore[no-untyped-def]
+def refine(field: Any, factors: Any, out: Any, start: Any, stop: Any) -> None:
     """The field on a grid with ``factors`` voxels in each of its own: linear, centres aligned, edges held."""
     _, cz, cy, cx = field.shape
     for z in range(start, stop):
@@ -82,7 +84,7 @@ def refine(field, factors, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,::1], i8, i8)", apart=True)
-def divergence(field, out, start, stop):  # type: ignore[no-untyped-def]
+def divergence(field: Any, out: Any, start: Any, stop: Any) -> None:
     """How much each voxel swells: the differences to the voxels before it, summed; none before the first."""
     _, _, ny, nx = field.shape
     for z in range(start, stop):
@@ -95,7 +97,7 @@ def divergence(field, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def even_out(swelling, rates, field, start, stop):  # type: ignore[no-untyped-def]
+def even_out(swelling: Any, rates: Any, field: Any, start: Any, stop: Any) -> None:
     """Move each component, at its rate, to where the swelling differs less from the next voxel's."""
     nz, ny, nx = swelling.shape
     for z in range(start, stop):
@@ -111,7 +113,7 @@ def even_out(swelling, rates, field, start, stop):  # type: ignore[no-untyped-de
 
 
 @kernel("void(f4[:,:,:,::1], f4[::1], f4[::1], i8, i8)", apart=True)
-def lengths(field, weights, out, start, stop):  # type: ignore[no-untyped-def]
+def lengths(field: Any, weights: Any, out: Any, start: Any, stop: Any) -> None:
     """Of each plane, the sum of squared lengths, each component times its weight; into out[z]."""
     _, _, ny, nx = field.shape
     for z in range(start, stop):
@@ -126,7 +128,7 @@ def lengths(field, weights, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _slope(field, z, y, x, dz, dy, dx):  # type: ignore[no-untyped-def]
+def _slope(field: Any, z: Any, y: Any, x: Any, dz: Any, dy: Any, dx: Any) -> Any:
     """How the three components change over one voxel along one axis; before the first and behind the last: not."""
     i, j, k = z + dz, y + dy, x + dx
     _, nz, ny, nx = field.shape
@@ -143,7 +145,7 @@ def _slope(field, z, y, x, dz, dy, dx):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _volume(down, across, along):  # type: ignore[no-untyped-def]
+def _volume(down: Any, across: Any, along: Any) -> Any:
     """Determinant of the identity plus three slopes: how large a voxel's corner becomes."""
     a, b, c = f4(1) + down[0], down[1], down[2]
     d, e, f = across[0], f4(1) + across[1], across[2]
@@ -152,7 +154,7 @@ def _volume(down, across, along):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,::1], i8, i8)", apart=True)
-def corners(field, out, start, stop):  # type: ignore[no-untyped-def]
+def corners(field: Any, out: Any, start: Any, stop: Any) -> None:
     """The least Jacobian determinant at the eight corners of each voxel: neighbours before or behind, axis by axis."""
     _, _, ny, nx = field.shape
     for z in range(start, stop):

@@ -11,6 +11,8 @@ what a cell holds (in the end the force), 3-5 sums over windows within the plane
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hexscope.kernels.define import inline, kernel
@@ -22,7 +24,7 @@ EPSILON = f4(1e-5)
 
 
 @inline
-def _node(fine, factor, cells):  # type: ignore[no-untyped-def]
+def _node(fine: Any, factor: Any, cells: Any) -> Any:
     """The cells on either side of a fine voxel, as lower index and the upper one's weight."""
     place = (f4(fine) + f4(0.5)) / f4(factor) - f4(0.5)
     place = min(max(place, f4(0)), f4(cells - 1))
@@ -31,7 +33,7 @@ def _node(fine, factor, cells):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _blend(field, scale, plane, row, out):  # type: ignore[no-untyped-def]
+def _blend(field: Any, scale: Any, plane: Any, row: Any, out: Any) -> Any:
     """A component of the field (z, y, x) at a fine (z, y): between the cells' planes and rows, times ``scale``."""
     z0, b = plane
     y0, c = row
@@ -43,7 +45,7 @@ def _blend(field, scale, plane, row, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _spread(cells, count, factor, out):  # type: ignore[no-untyped-def]
+def _spread(cells: Any, count: Any, factor: Any, out: Any) -> Any:
     """A row of cells on the fine voxels: linear, centres aligned, the end cells' values held outside."""
     n = out.shape[0]
     if factor == 1:
@@ -60,7 +62,7 @@ def _spread(cells, count, factor, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _fetch(moving, z, y, steps, out):  # type: ignore[no-untyped-def]
+def _fetch(moving: Any, z: Any, y: Any, steps: Any, out: Any) -> Any:
     """out(x) = moving at (z, y, x) + steps(x), trilinear, held at the edge."""
     mz, my, mx = moving.shape
     flat = moving.ravel()
@@ -86,7 +88,7 @@ def _fetch(moving, z, y, steps, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _gather(still, warped, factor, first, sums):  # type: ignore[no-untyped-def]
+def _gather(still: Any, warped: Any, factor: Any, first: Any, sums: Any) -> Any:
     """A fine row's values, squares and products added to its row of cells; ``first``: written."""
     if first:
         for x in range(sums.shape[1]):
@@ -113,7 +115,7 @@ def _gather(still, warped, factor, first, sums):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _box_plane(source, radius_y, radius_x, line, out):  # type: ignore[no-untyped-def]
+def _box_plane(source: Any, radius_y: Any, radius_x: Any, line: Any, out: Any) -> Any:
     """Sums over windows in a plane; what lies outside counts nothing. ``line`` is a row and 2 radius_x longer."""
     ny, nx = source.shape
     for x in range(nx + 2 * radius_x):
@@ -144,7 +146,18 @@ def _box_plane(source, radius_y, radius_x, line, out):  # type: ignore[no-untype
     "i8, i8)",
     apart=True,
 )
-def products(moving, field, sizes, still, rows, warped, cells, sums, start, stop):  # type: ignore[no-untyped-def]
+def products(
+    moving: Any,
+    field: Any,
+    sizes: Any,
+    still: Any,
+    rows: Any,
+    warped: Any,
+    cells: Any,
+    sums: Any,
+    start: Any,
+    stop: Any,
+) -> None:
     """Warp ``moving`` under the field; ``sums`` over windows in the plane, of it, its square, its product with still.
 
     cells (3, z, y, x) and rows (z, 6, X + 2 radius + 2): scratch.
@@ -167,7 +180,7 @@ def products(moving, field, sizes, still, rows, warped, cells, sums, start, stop
 
 
 @inline
-def _down(stack, z, y, radius, out):  # type: ignore[no-untyped-def]
+def _down(stack: Any, z: Any, y: Any, radius: Any, out: Any) -> Any:
     """Rows of a stack (K, z, y, x) summed over the planes of a window. out (K or more, x)."""
     count, nz, _, nx = stack.shape
     for q in range(count):
@@ -183,7 +196,18 @@ def _down(stack, z, y, radius, out):  # type: ignore[no-untyped-def]
     "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[::1],i8, i8)",
     apart=True,
 )
-def coefficients(sums, still, counts, sizes, rows, cells, spread, values, start, stop):  # type: ignore[no-untyped-def]
+def coefficients(
+    sums: Any,
+    still: Any,
+    counts: Any,
+    sizes: Any,
+    rows: Any,
+    cells: Any,
+    spread: Any,
+    values: Any,
+    start: Any,
+    stop: Any,
+) -> None:
     """Each window's coefficients from its sums, summed over windows in the plane again (``spread``).
 
     still (3, z, y, x): the fixed image's local mean and variance from `standing`, and the window's weight; counts
@@ -213,7 +237,7 @@ def coefficients(sums, still, counts, sizes, rows, cells, spread, values, start,
 
 
 @inline
-def _pull(still, warped, z, y, factor, coefs, out):  # type: ignore[no-untyped-def]
+def _pull(still: Any, warped: Any, z: Any, y: Any, factor: Any, coefs: Any, out: Any) -> Any:
     """Add a fine row's forces, (F a − M b − c) ∇M, to its row of cells; coefs (3, x), out (3, x)."""
     nz, ny, nx = still.shape
     ours, here = still[z, y], warped[z, y]
@@ -239,7 +263,7 @@ def _pull(still, warped, z, y, factor, coefs, out):  # type: ignore[no-untyped-d
     "void(f4[:,:,::1], f4[:,:,::1], f4[:,:,:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], i8, i8)",
     apart=True,
 )
-def force(still, warped, spread, sizes, rows, out, start, stop):  # type: ignore[no-untyped-def]
+def force(still: Any, warped: Any, spread: Any, sizes: Any, rows: Any, out: Any, start: Any, stop: Any) -> None:
     """The slope of the mean CC² along each component of the field. The end voxels of rows have none."""
     nz, ny, _ = still.shape
     _, _, cy, cx = spread.shape
@@ -255,7 +279,7 @@ def force(still, warped, spread, sizes, rows, out, start, stop):  # type: ignore
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,::1], i8[::1], f4[:,:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def standing(sums, counts, sizes, rows, still, start, stop):  # type: ignore[no-untyped-def]
+def standing(sums: Any, counts: Any, sizes: Any, rows: Any, still: Any, start: Any, stop: Any) -> None:
     """The fixed image's local mean and variance (times the count), from `products` of it with itself, unmoved."""
     _, _, ny, nx = sums.shape
     for z in range(start, stop):

@@ -6,6 +6,8 @@ Twelve channels: the differences between the six neighbours, of all pairs that l
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hexscope.kernels.define import inline, kernel
@@ -14,13 +16,13 @@ f4 = np.float32
 
 
 @inline
-def _near(n, at, step):  # type: ignore[no-untyped-def]
+def _near(n: Any, at: Any, step: Any) -> Any:
     """An index ``step`` further, held inside."""
     return min(max(at + step, 0), n - 1)
 
 
 @kernel("void(f4[:,:,::1], i8[:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def differences(image, pairs, out, start, stop):  # type: ignore[no-untyped-def]
+def differences(image: Any, pairs: Any, out: Any, start: Any, stop: Any) -> None:
     """Squared differences of pairs of neighbours, (12, Z, Y, X). pairs (12, 6): z, y, x of the one, then the other."""
     nz, ny, nx = image.shape
     for z in range(start, stop):
@@ -36,7 +38,7 @@ def differences(image, pairs, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,:,::1], f4, f4[:,:,:,::1], i8, i8)", apart=True)
-def describe(smoothed, floor, out, start, stop):  # type: ignore[no-untyped-def]
+def describe(smoothed: Any, floor: Any, out: Any, start: Any, stop: Any) -> None:
     """Smoothed differences to channels in 0..1, (Z, Y, X, 12): exp(−(d − least) / mean), the mean not below floor."""
     count, _, ny, nx = smoothed.shape
     for z in range(start, stop):
@@ -52,7 +54,7 @@ def describe(smoothed, floor, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _corner(place, step, n):  # type: ignore[no-untyped-def]
+def _corner(place: Any, step: Any, n: Any) -> Any:
     """Lower index, index after it, and share of the latter, of a place along an axis of n."""
     p = min(max(f4(place) + step, f4(0)), f4(n - 1))
     low = min(int(p), max(n - 2, 0))
@@ -63,7 +65,9 @@ def _corner(place, step, n):  # type: ignore[no-untyped-def]
     "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,::1], i8[::1], f4[:,:,:,::1], f4[::1], i8, i8)",
     apart=True,
 )
-def force(still, moving, field, weight, sizes, out, values, start, stop):  # type: ignore[no-untyped-def]
+def force(
+    still: Any, moving: Any, field: Any, weight: Any, sizes: Any, out: Any, values: Any, start: Any, stop: Any
+) -> None:
     """How the squared difference of the channels falls with each component of the field, once a cell.
 
     field (3, Z, Y, X): at each voxel, in voxels; weight, out (3, z, y, x): of cells of ``sizes`` voxels; values[z]:
@@ -120,7 +124,7 @@ def force(still, moving, field, weight, sizes, out, values, start, stop):  # typ
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], i8[:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def scan(still, moving, steps, out, start, stop):  # type: ignore[no-untyped-def]
+def scan(still: Any, moving: Any, steps: Any, out: Any, start: Any, stop: Any) -> None:
     """Squared difference of the channels (Z, Y, X, 12) under each of ``steps`` (D, 3) voxels, (Z, Y, X, D)."""
     nz, ny, nx, channels = still.shape
     for z in range(start, stop):

@@ -6,6 +6,8 @@ of a volume; a plane is a volume of one slice. Displacements are (z, y, x, 3), i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hexscope.kernels.define import inline, kernel
@@ -15,23 +17,23 @@ _SLACK = 1e-6
 
 
 @inline
-def _along(matrix, row, x, y, z):  # type: ignore[no-untyped-def]
+def _along(matrix: Any, row: Any, x: Any, y: Any, z: Any) -> Any:
     return matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
 
 
 @inline
-def _held(index, count):  # type: ignore[no-untyped-def]
+def _held(index: Any, count: Any) -> Any:
     """The index, or the edge's where it lies outside."""
     return min(max(index, 0.0), count - 1.0)
 
 
 @inline
-def _outside(index, count):  # type: ignore[no-untyped-def]
+def _outside(index: Any, count: Any) -> Any:
     return index < -0.5 - _SLACK or index > count - 0.5 + _SLACK
 
 
 @kernel("void(f8[:,::1], i8, i8, i8, f8[:,::1], i8, i8)")
-def lattice(matrix, first_row, rows_a_plane, columns, points, start, stop):  # type: ignore[no-untyped-def]
+def lattice(matrix: Any, first_row: Any, rows_a_plane: Any, columns: Any, points: Any, start: Any, stop: Any) -> None:
     """Rows ``first_row + start`` to ``first_row + stop`` of a grid's pixel centres, through ``matrix`` (3, 4)."""
     for row in range(start, stop):
         z = (first_row + row) // rows_a_plane
@@ -43,7 +45,7 @@ def lattice(matrix, first_row, rows_a_plane, columns, points, start, stop):  # t
 
 
 @kernel("void(f8[:,::1], f8[:,::1], i8, i8)")
-def affine(points, matrix, start, stop):  # type: ignore[no-untyped-def]
+def affine(points: Any, matrix: Any, start: Any, stop: Any) -> None:
     """Points through ``matrix`` (3, 4)."""
     for n in range(start, stop):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
@@ -52,7 +54,7 @@ def affine(points, matrix, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f8[:,::1], f4[:,:,:,::1], f8[:,::1], i8, i8)")
-def displace(points, field, to_index, start, stop):  # type: ignore[no-untyped-def]
+def displace(points: Any, field: Any, to_index: Any, start: Any, stop: Any) -> None:
     """p becomes p + u(p), u trilinear, its edge value held outside."""
     nz, ny, nx = field.shape[0], field.shape[1], field.shape[2]
     for n in range(start, stop):
@@ -72,7 +74,7 @@ def displace(points, field, to_index, start, stop):  # type: ignore[no-untyped-d
 
 
 @inline
-def _slope(field, to_index, point, value, slope):  # type: ignore[no-untyped-def]
+def _slope(field: Any, to_index: Any, point: Any, value: Any, slope: Any) -> Any:
     """u at a point into ``value``, and the derivative of p + u(p) into ``slope`` (3, 3)."""
     nz, ny, nx = field.shape[0], field.shape[1], field.shape[2]
     qz = _along(to_index, 0, point[0], point[1], point[2])
@@ -103,7 +105,7 @@ def _slope(field, to_index, point, value, slope):  # type: ignore[no-untyped-def
 
 
 @inline
-def _miss(target, place, value, gap):  # type: ignore[no-untyped-def]
+def _miss(target: Any, place: Any, value: Any, gap: Any) -> Any:
     """target − (p + u(p)) into ``gap``; gives its squared length."""
     total = 0.0
     for k in range(3):
@@ -113,7 +115,7 @@ def _miss(target, place, value, gap):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _newton(m, gap, step):  # type: ignore[no-untyped-def]
+def _newton(m: Any, gap: Any, step: Any) -> Any:
     """Solve m · step = gap; where m turns space over, take the gap itself."""
     c00 = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1]
     c01 = m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2]
@@ -135,7 +137,18 @@ def _newton(m, gap, step):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f8[:,::1], f4[:,:,:,::1], f8[:,::1], f8, i8, f8[:,:,::1], f4[::1], i8, i8, i8)")
-def undisplace(points, field, to_index, within, most, scratch, missed, block, start, stop):  # type: ignore[no-untyped-def]
+def undisplace(
+    points: Any,
+    field: Any,
+    to_index: Any,
+    within: Any,
+    most: Any,
+    scratch: Any,
+    missed: Any,
+    block: Any,
+    start: Any,
+    stop: Any,
+) -> None:
     """q becomes the p with p + u(p) = q: Newton on the trilinear field, steps halved until they help.
 
     within   the squared miss, in mm², at which a point is found; ``most`` steps are taken
@@ -176,7 +189,7 @@ def undisplace(points, field, to_index, within, most, scratch, missed, block, st
 
 
 @kernel("void(f4[:,:,::1], f8[:,::1], f8[:,::1], f8, f4[::1], i8, i8)")
-def linear(volume, points, to_index, outside, out, start, stop):  # type: ignore[no-untyped-def]
+def linear(volume: Any, points: Any, to_index: Any, outside: Any, out: Any, start: Any, stop: Any) -> None:
     """Trilinear values; the edge's up to half a voxel past the last centre, ``outside`` beyond."""
     nz, ny, nx = volume.shape
     for n in range(start, stop):
@@ -198,7 +211,7 @@ def linear(volume, points, to_index, outside, out, start, stop):  # type: ignore
 
 
 @kernel("void(i8[::1], f8[:,::1], f8[:,::1], i8[::1], i8, i8)")
-def nearest(shape, points, to_index, out, start, stop):  # type: ignore[no-untyped-def]
+def nearest(shape: Any, points: Any, to_index: Any, out: Any, start: Any, stop: Any) -> None:
     """Place of the nearest voxel in the flat array of ``shape`` (z, y, x); −1 outside."""
     nz, ny, nx = shape[0], shape[1], shape[2]
     for n in range(start, stop):
@@ -212,7 +225,7 @@ def nearest(shape, points, to_index, out, start, stop):  # type: ignore[no-untyp
 
 
 @kernel("void(u2[:,:,::1], f8[:,::1], f8[:,::1], u2[::1], i8, i8)")
-def vote(labels, points, to_index, out, start, stop):  # type: ignore[no-untyped-def]
+def vote(labels: Any, points: Any, to_index: Any, out: Any, start: Any, stop: Any) -> None:
     """The label that has the most of the trilinear weights of the eight voxels around; 0 outside.
 
     The same as to interpolate each label's indicator and take the largest.
@@ -241,7 +254,7 @@ def vote(labels, points, to_index, out, start, stop):  # type: ignore[no-untyped
 
 
 @inline
-def _volume(z, y, x):  # type: ignore[no-untyped-def]
+def _volume(z: Any, y: Any, x: Any) -> Any:
     """Triple product of three vectors."""
     total = z[0] * (y[1] * x[2] - y[2] * x[1])
     total += z[1] * (y[2] * x[0] - y[0] * x[2])
@@ -249,7 +262,7 @@ def _volume(z, y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f8[:,:,:,::1], f8, f8[:,:,:,::1], f4[:,:,::1], f4[:,:,::1], i8, i8)")
-def determinants(mapped, voxel, scratch, middle, least, start, stop):  # type: ignore[no-untyped-def]
+def determinants(mapped: Any, voxel: Any, scratch: Any, middle: Any, least: Any, start: Any, stop: Any) -> None:
     """How much a map swells each voxel: ``mapped`` (z, y, x, 3) says where its centre goes.
 
     voxel    signed volume of a voxel before

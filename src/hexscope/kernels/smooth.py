@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hexscope.kernels.define import inline, kernel
@@ -10,19 +12,19 @@ f4 = np.float32
 
 
 @inline
-def _taps(weights, first):  # type: ignore[no-untyped-def]
+def _taps(weights: Any, first: Any) -> Any:
     """Two weights from ``first`` on, 0 past the last: two are added in one pass over a row."""
     return weights[first], (weights[first + 1] if first + 1 < weights.shape[0] else f4(0))
 
 
 @inline
-def _add(into, one, a, b, two, c, d):  # type: ignore[no-untyped-def]
+def _add(into: Any, one: Any, a: Any, b: Any, two: Any, c: Any, d: Any) -> Any:
     for x in range(into.shape[0]):
         into[x] += one * (a[x] + b[x]) + two * (c[x] + d[x])
 
 
 @inline
-def _across(line, weights, reach, out):  # type: ignore[no-untyped-def]
+def _across(line: Any, weights: Any, reach: Any, out: Any) -> Any:
     """One row smoothed: ``line`` holds it from ``reach`` on. weights: the centre's, then each distance's."""
     n = out.shape[0]
     for x in range(reach):
@@ -38,7 +40,7 @@ def _across(line, weights, reach, out):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def planes(stack, weights_y, weights_x, rows, out, start, stop):  # type: ignore[no-untyped-def]
+def planes(stack: Any, weights_y: Any, weights_x: Any, rows: Any, out: Any, start: Any, stop: Any) -> None:
     """Along rows and columns of each plane. rows (Z, 1 or more, X + 2 reach): scratch."""
     count, _, ny, nx = stack.shape
     far, reach = weights_y.shape[0] - 1, weights_x.shape[0] - 1
@@ -60,7 +62,7 @@ def planes(stack, weights_y, weights_x, rows, out, start, stop):  # type: ignore
 
 
 @kernel("void(f4[:,:,:,::1], f4[::1], f4[:,:,:,::1], i8, i8)", apart=True)
-def columns(stack, weights, out, start, stop):  # type: ignore[no-untyped-def]
+def columns(stack: Any, weights: Any, out: Any, start: Any, stop: Any) -> None:
     """Across the planes."""
     count, nz, ny, nx = stack.shape
     far = weights.shape[0] - 1
@@ -79,7 +81,7 @@ def columns(stack, weights, out, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(f4[:,:,::1], i8[::1], f4[:,:,::1], i8, i8)", apart=True)
-def shrink(volume, factors, out, start, stop):  # type: ignore[no-untyped-def]
+def shrink(volume: Any, factors: Any, out: Any, start: Any, stop: Any) -> None:
     """Means of blocks of ``factors`` voxels; of what there is of the last ones."""
     nz, ny, nx = volume.shape
     kz, ky, kx = factors

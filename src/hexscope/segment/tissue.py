@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hexscope.core.image import Image
+from hexscope.core.otsu import otsu
 from hexscope.core.quantity import Quantity
 from hexscope.errors import QuantityError
 from hexscope.segment.found import Found
-from hexscope.segment.otsu import otsu
 
 #: The mask is made on a level, or a shrunk copy of one, with no side longer than this.
 _LONGEST_SIDE = 2048

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hexscope.train.augment import Changes
 from hexscope.train.classify_members import Floats, Indices, Member, Part, Shown, graph, seen_by
+from hexscope.train.course import changes_of
 from hexscope.train.export import Writer
 from hexscope.train.loop import Course, learn
 from hexscope.train.plan import Plan
@@ -23,7 +23,8 @@ from hexscope.train.whole_net import Framed, WholeNet, WholeShape
 _SOFTENED = 0.05
 #: Part of a side by which an image is shifted.
 _ROOM = 0.06
-_BLUR = 0.6
+#: Pictures of no longer side are not blurred: they have no pixel to lose.
+_SHARP = 64
 
 
 def examples_of(shown: Shown, asked: Floats, exclusive: bool) -> list[Example]:
@@ -37,20 +38,12 @@ def course_of(
     plan: Plan, planes: int, outputs: int, exclusive: bool, seed: int, iterations: int | None = None
 ) -> Course:
     """What the loop does; ``iterations`` only for measuring the speed, before the plan knows them."""
-    frame, colour = plan["frame"], plan["colour"]
-    changes = Changes(
-        rotate_deg=tuple(plan["rotate"]),
-        zoom=plan["zoom"],
-        flips=plan["flips"],
-        brightness=colour * 0.8,
-        contrast=colour,
-        gamma=colour if len(frame) == 2 else 0.0,
-        blur=_BLUR if len(frame) == 2 and max(frame) > 64 else 0.0,
-    )
+    frame = plan["frame"]
+    large = len(frame) == 2 and max(frame) > _SHARP
     return Course(
         shape=WholeShape(planes, outputs, frame, plan["strides"], plan["widths"]),
         target="whole" if exclusive else "marks",
-        changes=changes,
+        changes=changes_of(plan, len(frame), blur=large),
         cutter=Framed(frame, _ROOM),
         spacing=(1.0,) * len(frame),
         batch=plan["batch"],

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hexscope import __version__
 from hexscope.classify.held_out import CALIBRATION, HeldOutClasses
 from hexscope.classify.nearest import NEAREST, Gallery
 from hexscope.core.quantity import Quantity
@@ -50,6 +49,7 @@ from hexscope.train.course import channel_of, evidence
 from hexscope.train.export import Writer
 from hexscope.train.facts import Facts, measure
 from hexscope.train.folder import PER_CASE, SPLIT, require_free, write_card, write_json, write_rows
+from hexscope.train.lesson import first_card
 from hexscope.train.linear_heads import Head
 from hexscope.train.loop import steady_memory
 from hexscope.train.machine import Machine, seconds_per_iteration
@@ -287,30 +287,6 @@ def _write_graph(
 
 
 def _card(work: Work, classifier: Classifier, result: Evaluation, spent_s: float) -> ModelCard:
-    facts, order, papers = work.facts, work.order, work.order.papers
-    source = work.checked.table.source
-    where = source.parent.name if source.is_file() else source.name
-    first = facts.channels[0]
-    return ModelCard(
-        name=order.name,
-        task="classify",
-        modality=first.modality,
-        quantity=Quantity.named(first.quantity),
-        classes=facts.classes,
-        trained_on=papers.trained_on or f"{facts.cases} cases of {facts.patients} patients of {where}",
-        licence=papers.licence,
-        limits=papers.limits,
-        anatomy=tuple(papers.anatomy),
-        values=facts.values,
-        metrics={name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()},
-        split=_how(work),
-        fingerprint=facts.as_data(),
-        recipe=work.recipe,
-        classifier=classifier,
-        training={
-            "seed": order.seed,
-            "minutes": order.minutes,
-            "spent_s": round(spent_s, 1),
-            "hexscope": __version__,
-        },
-    )
+    card = first_card("classify", work.checked.table, work.facts, work.recipe, work.order, _how(work), spent_s)
+    metrics = {name: (e.mean, e.low, e.high, e.n) for name, e in result.metrics.items()}
+    return replace(card, metrics=metrics, classifier=classifier)

@@ -111,21 +111,11 @@ def course_of(plan: Plan, facts: Facts, seed: int, names: Sequence[str], iterati
     margin = _MARGIN_TURNED if max(plan["rotate"]) > 45 else _MARGIN
     multiple = net_shape(plan, facts).multiple
     window = tuple(p if plan["view"] == "frame" else 2 * round(p * margin / 2) for p in patch)
-    colour = plan["colour"]
-    changes = Changes(
-        rotate_deg=tuple(plan["rotate"]),
-        zoom=plan["zoom"],
-        flips=plan["flips"],
-        brightness=colour * 0.8,
-        contrast=colour,
-        gamma=colour if facts.dims == 2 else 0.0,
-        blur=_BLUR if facts.dims == 2 else 0.0,
-    )
     assert all(p % m == 0 for p, m in zip(patch, multiple, strict=True))
     parts: Mapping[str, Any] = {
         "shape": net_shape(plan, facts),
         "target": facts.target,
-        "changes": changes,
+        "changes": changes_of(plan, facts.dims, blur=facts.dims == 2),
         "cutter": Cutter(patch, window, plan["foreground"]),
         "spacing": tuple(spacing),
         "batch": plan["batch"],
@@ -139,3 +129,17 @@ def course_of(plan: Plan, facts: Facts, seed: int, names: Sequence[str], iterati
     }
     key = hashlib.sha256(repr((sorted(parts.items()), list(names))).encode()).hexdigest()
     return Course(**parts, key=key)
+
+
+def changes_of(plan: Plan, dims: int, *, blur: bool) -> Changes:
+    """How pictures may differ, as the plan has it."""
+    colour = plan["colour"]
+    return Changes(
+        rotate_deg=tuple(plan["rotate"]),
+        zoom=plan["zoom"],
+        flips=plan["flips"],
+        brightness=colour * 0.8,
+        contrast=colour,
+        gamma=colour if dims == 2 else 0.0,
+        blur=_BLUR if blur else 0.0,
+    )

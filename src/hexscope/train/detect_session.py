@@ -20,7 +20,7 @@ from hexscope.io.case import Case, CaseTable, Refusal
 from hexscope.models.detector import Detector
 from hexscope.models.shelf import WEIGHTS, Model
 from hexscope.train.checks import Checked, check
-from hexscope.train.detect_network import Network, make_network
+from hexscope.train.detect_network import make_network
 from hexscope.train.detect_stages import (
     ALONE,
     Trial,
@@ -34,9 +34,10 @@ from hexscope.train.detect_stages import (
     trials,
 )  # fmt: skip
 from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows
+from hexscope.train.lesson import Made, everyone
 from hexscope.train.order import Order, Trained, divided
 from hexscope.train.plan import PLAN, Choice, Plan
-from hexscope.train.splits import Division, not_test
+from hexscope.train.splits import Division
 from hexscope.trust.promise import HeldOut
 
 INT8 = WEIGHTS[0]
@@ -72,12 +73,10 @@ def detect(table: CaseTable, out: Path, order: Order) -> Trained:
         how = parts[0].how
     else:
         outcome = _cross_validated(checked, parts, order, out)
-        cases = not_test(checked.table.cases)
-        everyone = Division(cases, (), f"all {len(cases)} cases")
-        made = make_network(checked, everyone, order, out)
+        all_of_them, how = everyone(checked.table, parts)
+        made = make_network(checked, all_of_them, order, out)
         if outcome.small:
             _shrink(made)
-        how = f"{parts[0].how.partition(' of ')[2]}: measured by models that never saw the patient; this one saw all"
     plan = _finish(made, outcome, how, out, order)
     told = (*(f"{r.case}: {r.reason}" for r in checked.refused), *checked.told, *made.told)
     return Trained(out, plan, outcome.result, time.process_time() - since, told)
@@ -87,7 +86,7 @@ def detect(table: CaseTable, out: Path, order: Order) -> Trained:
 
 
 def _measure(
-    made: Network, checked: Checked, cases: Sequence[Case], order: Order, detector: Detector | None = None
+    made: Made, checked: Checked, cases: Sequence[Case], order: Order, detector: Detector | None = None
 ) -> Measured:
     """The exported model on ``cases``, by the same way as on the command line."""
     if not cases:
@@ -99,7 +98,7 @@ def _measure(
     return evaluate_detector(model, table, seed=order.seed, progress=order.tell("measure"))
 
 
-def _smaller(made: Network, checked: Checked, division: Division, order: Order) -> tuple[Choice, Measured]:
+def _smaller(made: Made, checked: Checked, division: Division, order: Order) -> tuple[Choice, Measured]:
     """Measure the model, then in whole numbers of 8 bits, and keep those where validation shows no loss."""
     plain = _measure(made, checked, division.validation, order)
     _shrink(made)
@@ -112,14 +111,14 @@ def _smaller(made: Network, checked: Checked, division: Division, order: Order) 
     return Choice(kept, why, f"AP50 {b:.4f} with it, {a:.4f} without"), small if kept else plain
 
 
-def _shrink(made: Network) -> None:
+def _shrink(made: Made) -> None:
     from hexscope.train.quantise import save_int8
 
     assert made.card.recipe is not None
     save_int8(made.net, made.learnt, made.card.recipe.tile, made.folder / INT8)
 
 
-def _single(made: Network, checked: Checked, division: Division, order: Order) -> Outcome:
+def _single(made: Made, checked: Checked, division: Division, order: Order) -> Outcome:
     """One division: the network alone. Trees would need patients whom it did not see and who are not measured."""
     word, (result, sheets) = _smaller(made, checked, division, order)
     mirror, (result, sheets) = _mirrored(made, checked, division, order, (result, sheets))
@@ -132,7 +131,7 @@ def _short(result: Evaluation) -> dict[str, float]:
 
 
 def _mirrored(
-    made: Network, checked: Checked, division: Division, order: Order, plain: Measured
+    made: Made, checked: Checked, division: Division, order: Order, plain: Measured
 ) -> tuple[Choice, Measured]:
     """Is a second look at the mirror image worth its time? Measured on the patients left out."""
     other = _measure(made, checked, division.validation, order, Detector(mirror=True))
@@ -168,7 +167,7 @@ def _cross_validated(checked: Checked, parts: Sequence[Division], order: Order, 
     return Outcome(detector, choices, result, best.sheets, best.name, tuple(held), small)
 
 
-def _finish(made: Network, outcome: Outcome, how: str, out: Path, order: Order) -> Plan:
+def _finish(made: Made, outcome: Outcome, how: str, out: Path, order: Order) -> Plan:
     """The card with its stages and figures, what a promise needs, and the table of cases."""
     result = outcome.result
     near = match(outcome.sheets, "centre")

@@ -159,7 +159,9 @@ def begin(course: Course) -> Run:
     """A fresh network and its optimiser."""
     torch.manual_seed(course.seed)
     net = course.shape.build().to(course.device)
-    net.to(memory_format=channels_last(course.shape.dims))  # type: ignore[call-overload]
+    for weights in net.parameters():
+        if weights.ndim == course.shape.dims + 2:
+            weights.data = weights.data.contiguous(memory_format=channels_last(course.shape.dims))
     matrices_ = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]  # scales and shifts are not drawn to 0
     groups = [{"params": matrices_, "weight_decay": course.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -177,7 +179,7 @@ def step(run: Run, model: nn.Module, course: Course, examples: Sequence[Example]
         logits = model(image)
     loss = LOSSES[course.target](logits.float(), target, known, labelled)
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(run.net.parameters(), _CLIP)
     run.optimiser.step()
     return float(loss.detach())

@@ -115,7 +115,8 @@ class UNet(nn.Module):
         if self.shape.head:
             y = torch.relu_(self.fine(y) + self.look(x))
             y = y + self.place(y)
-        return self.answer(y)  # type: ignore[no-any-return]
+        logits: Tensor = self.answer(y)
+        return logits
 
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""

@@ -6,40 +6,30 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from hexscope import __version__
-from hexscope.core.quantity import Quantity
 from hexscope.errors import RefusedError, UsageError
 from hexscope.evaluate.result import CaseResult, Evaluation
 from hexscope.evaluate.segmentation import evaluate_model
 from hexscope.io.case import Case, CaseTable, Refusal
-from hexscope.models.card import ModelCard
-from hexscope.models.recipe import Recipe
 from hexscope.models.shelf import WEIGHTS, Model
 from hexscope.train.beside import seen, write_gate, write_shortcut
 from hexscope.train.checks import Checked, check
-from hexscope.train.choices import DATA_RULES, RULES
+from hexscope.train.choices import RULES
 from hexscope.train.classify_session import train_classifier
-from hexscope.train.course import course_of, evidence, recipe_of
+from hexscope.train.course import course_of
 from hexscope.train.detect_session import detect
-from hexscope.train.export import save_onnx
-from hexscope.train.facts import Facts, measure
-from hexscope.train.folder import PER_CASE, require_free, write_card, write_json, write_rows, write_split
-from hexscope.train.look import Looker, few
-from hexscope.train.loop import Run, learn
-from hexscope.train.machine import Machine, seconds_per_iteration
-from hexscope.train.nets import UNet
+from hexscope.train.facts import measure
+from hexscope.train.folder import PER_CASE, require_free, write_card, write_rows
+from hexscope.train.lesson import Lesson, Made, everyone
+from hexscope.train.machine import Machine
 from hexscope.train.order import Order, Trained, divided
-from hexscope.train.plan import PLAN, Plan, make_plan
-from hexscope.train.pool import Example, Pool, example_of
-from hexscope.train.splits import Division, not_test
-from hexscope.train.together import rank, shared, together
+from hexscope.train.pool import example_of
+from hexscope.train.splits import Division
+from hexscope.train.together import rank, together
 
-INT8, _WEIGHTS = WEIGHTS
+INT8 = WEIGHTS[0]
 #: The part of the validation cases in which the model's own estimate may be lower than the card's warning level.
 _WARNED = 0.05
 
@@ -73,10 +63,8 @@ def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
         how = parts[0].how
     else:
         result = _cross_validated(checked, parts, order, out)
-        cases = not_test(checked.table.cases)
-        everyone = Division(cases, (), f"all {len(cases)} cases")
-        made = _make(checked, everyone, order, out)
-        how = f"{parts[0].how.partition(' of ')[2]}: measured by models that never saw the patient; this one saw all"
+        all_of_them, how = everyone(checked.table, parts)
+        made = _make(checked, all_of_them, order, out)
     _finish(made, result, how, out)
     told = (*(f"{r.case}: {r.reason}" for r in checked.refused), *checked.told, *made.told)
     return Trained(out, made.plan, result, time.process_time() - since, told)
@@ -85,86 +73,22 @@ def _segment(table: CaseTable, out: Path, order: Order) -> Trained:
 # ---- one model ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Made:
-    """A model that was trained and exported, and not yet measured, with what it was made from."""
-
-    folder: Path
-    card: ModelCard
-    plan: Plan
-    net: UNet
-    learnt: Sequence[Example]
-    told: tuple[str, ...]
-
-
 def _make(checked: Checked, division: Division, order: Order, out: Path) -> Made:
-    """Plan, learn and export on the training side of ``division``."""
-    machine = Machine.here()
-    facts = measure(checked, division.train)
-    known = evidence(facts, machine, order.minutes)
-    given = {k: v for k, v in order.overrides.items() if k != "iterations"}
-    sketch = make_plan(DATA_RULES, known, given)
-    recipe = recipe_of(sketch, facts)
-    learnt = _pool(division.train, checked, recipe, order, out if sketch["storage"] == "files" else None)
-    names = [example.name for example in learnt]
-    trial = course_of(sketch, facts, order.seed, names, iterations=1000)
-    known["seconds_per_iteration"] = shared(seconds_per_iteration(trial, learnt, machine))
-    plan = make_plan(RULES, known, order.overrides)
-    write_json(out / PLAN, plan.as_data())
-    write_split(out, division)
-    course = course_of(plan, facts, order.seed, names)
-    looker = Looker(_pool(few(division.validation), checked, recipe, order), course, recipe.tile)
-    run = learn(course, learnt, out, looker if looker.examples else None, order.tell("train"))
-    assert isinstance(run.net, UNet)
-    recipe = replace(recipe, temperature=looker.temperature(run.net))
-    save_onnx(run.net, out / _WEIGHTS)
-    card = _card(order, facts, recipe, division, checked, run)
-    write_card(out, card)
-    told: tuple[str, ...] = ()
-    if run.total < course.iterations:
-        told = (f"the machine was slower than measured: {run.total} of {course.iterations} iterations were done",)
-    return Made(out, card, plan, run.net, learnt, told)
-
-
-def _pool(
-    cases: Sequence[Case], checked: Checked, recipe: Recipe, order: Order, out: Path | None = None
-) -> list[Example]:
-    pool = Pool(None if out is None else out / "training" / "cases")
-    classes = checked.table.classes
-    for number, case in enumerate(cases, start=1):
-        pool.add(example_of(case, checked.table, recipe, classes))
-        order.tell("prepare")(number, len(cases))
-    return pool.examples
-
-
-def _card(order: Order, facts: Facts, recipe: Recipe, division: Division, checked: Checked, run: Run) -> ModelCard:
-    first = facts.channels[0]
-    papers = order.papers
-    source = checked.table.source
-    where = source.parent.name if source.is_file() else source.name
-    return ModelCard(
-        name=order.name,
+    """Teach on the training side of ``division``."""
+    table, facts = checked.table, measure(checked, division.train)
+    lesson = Lesson(
         task="segment",
-        modality=first.modality,
-        quantity=Quantity.named(first.quantity),
-        classes=facts.classes,
-        trained_on=papers.trained_on or f"{facts.cases} cases of {facts.patients} patients of {where}",
-        licence=papers.licence,
-        limits=papers.limits,
-        anatomy=tuple(papers.anatomy),
-        values=facts.values,
-        split=division.how,
-        fingerprint=facts.as_data(),
-        recipe=recipe,
-        training={
-            "seed": order.seed,
-            "minutes": order.minutes,
-            "iterations": run.total,
-            "spent_s": round(run.spent_s, 1),
-            "hexscope": __version__,
-            "torch": str(torch.__version__),
-        },
+        table=table,
+        facts=facts,
+        known={},
+        rules=RULES,
+        example=lambda case, recipe: example_of(case, table, recipe, table.classes),
+        course=lambda plan, learnt, n: course_of(plan, facts, order.seed, [e.name for e in learnt], n),
+        watched=division.validation,
     )
+    made = lesson.teach(division, order, out)
+    write_card(out, made.card)
+    return made
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------
