@@ -63,8 +63,17 @@ _GLANCE = 600
 #: Starts that are shifted too, and starts that are followed at the coarse stage besides the headers' own.
 _SHIFTED, _FOLLOWED = 24, 16
 
-#: Each of those takes a few looks, and the most hopeful go on: a start that is near is well on its way by then.
-_TRIAL, _HOPEFUL = 5, 6
+#: A climb takes a few looks on trial, and the most hopeful go on: one that is near is well on its way by then. Of those
+#: that score nearly as well as the best, by this share, as many go on as there are: of a thigh in 5 mm voxels all poses
+#: look much alike, and the right one was the 14th then.
+_TRIAL, _HOPEFUL, _HOPE = 5, 6, 0.7
+
+#: Ends of a stage that score as well as the best, by this share, go on beyond the stage's own few, up to so many.
+_LEVEL, _MOST = 0.9, 12
+
+#: Ends of the last stage but one that score as well as the best, by this share, are all climbed to the end: to a few
+#: thousandths the score there is chance, or what the overlap makes of it.
+_TIED = 0.97
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,26 +167,48 @@ def ladder(fixed: Field, moving: Field, seed: int) -> Ladder:
 
 
 def find(rungs: Ladder, *, kind: str = "rigid", progress: Progress | None = None) -> list[Pose]:
-    """The poses the search ended in, best first; only the first was followed to the finest stage."""
+    """The poses the search ended in, best first; only the first, and what scored as well, was followed to the end."""
     tell = progress or (lambda _: None)
     tell("comparing many starts")
     early = "similarity" if rungs.finest.flat and kind != "rigid" else "rigid"
     poses = [Pose(0.0, start) for start in _starts(rungs, grown=early != "rigid")]
-    poses = rungs.rungs[0].ranked(poses, early, most=_TRIAL)[:_HOPEFUL]
     for rung in rungs.rungs[:-1]:
         tell("climbing from the best of them")
-        climbed = rung.ranked(poses, early)
-        places = np.stack([p.matrix for p in climbed])
-        kept = distinct(places, rung.stage.keep, rung.resolution_mm, rungs.probes)
-        poses = [replace(climbed[i], bend=None) for i in kept]
+        poses = _followed(rung, poses, early, rungs.probes)
     tell("climbing to the end")
-    answer, *others = poses
-    if kind != early:
-        answer = rungs.rungs[1].climb(answer.matrix, kind=kind)
-    found = rungs.finest.climb(answer.matrix, kind=kind)
+    tied = _as_good(poses, 1, _TIED)
+    ended = [_ended(rungs, pose, kind, early) for pose in poses[:tied]]
+    found, *others = sorted(ended, key=lambda pose: _merit(_told(rungs, pose)), reverse=True)
     if kind != "rigid" and not rungs.finest.flat:
         found = polished(rungs.template, rungs.scene, found, kind)
-    return [found, *others]
+    return [found, *others, *poses[tied:]]
+
+
+def _followed(rung: Rung, starts: list[Pose], kind: str, probes: Array) -> list[Pose]:
+    """Where climbs from the starts end, best first, no two of them alike."""
+    tried = rung.ranked(starts, kind, most=_TRIAL)
+    climbed = rung.ranked(tried[: _as_good(tried, _HOPEFUL, _HOPE)], kind)
+    kept = distinct(np.stack([p.matrix for p in climbed]), _MOST, rung.resolution_mm, probes)
+    apart = [replace(climbed[i], bend=None) for i in kept]
+    return apart[: _as_good(apart, rung.stage.keep, _LEVEL)]
+
+
+def _as_good(poses: list[Pose], few: int, share: float) -> int:
+    """How many of the first are as good as the best, by ``share``; a few at least."""
+    return max(few, sum(_merit(pose) >= share * _merit(poses[0]) for pose in poses))
+
+
+def _ended(rungs: Ladder, pose: Pose, kind: str, early: str) -> Pose:
+    """Climbed at the finest stage."""
+    if kind != early:
+        pose = rungs.rungs[1].climb(pose.matrix, kind=kind)
+    return rungs.finest.climb(pose.matrix, kind=kind)
+
+
+def _told(rungs: Ladder, pose: Pose) -> Pose:
+    """The pose with its score at the finest stage less the toll of its overlap, for comparison with others."""
+    finest = rungs.finest.similarity
+    return replace(pose, score=pose.score * finest.overlap(pose.matrix) ** rungs.rungs[0].stage.toll)
 
 
 def _merit(pose: Pose) -> float:
