@@ -65,7 +65,8 @@ def _agreed(still: Floats, moving: Floats, steps: NDArray[np.int64], lattice: St
     share(choice.deviations, len(still), costs, apart)
     typical = max(float(apart.mean(dtype=np.float64)), 1e-9)
     known = np.stack([*steps.T, (steps**2).sum(axis=1)]).astype(np.float32)
-    field, best = np.zeros((2, 3, *still.shape[:3]), np.float32)
+    best = np.empty((3, *still.shape[:3]), np.float32)
+    field = np.zeros_like(best)
     lines = np.empty((len(still), len(steps)), np.float32)
     for tie in _TIES:
         share(choice.closest, len(still), costs, known, tie * typical, field, lines, best)
