@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hexscope.kernels import choice
+from hexscope.kernels import field as field_kernels
 from hexscope.register.context import Context
 from hexscope.register.flow import Correlation, Flow, Room, blur, taps
 from hexscope.register.stages import SPEEDS, Stage, cells_of, shrunk
-from hexscope.register.unfold import composed, corner_volumes, inverse, made_mutual, refined, unfolded
+from hexscope.register.unfold import corner_volumes, inverse, made_mutual, refined, unfolded
 
 Floats = NDArray[np.float32]
 SHAPE = (13, 18, 23)
@@ -89,6 +91,14 @@ def test_blur_is_a_gaussian() -> None:
         expected = ndimage.correlate1d(expected, np.concatenate([w[:0:-1], w]), axis=axis, mode="nearest")
     assert np.abs(done - expected).max() < 1e-5
     assert sum(w[0] + 2 * w[1:].sum() for w in weights) == pytest.approx(3.0, abs=1e-5)
+
+
+def composed(outer: Floats, inner: Floats) -> Floats:
+    """The field of outer ∘ inner."""
+    out = np.empty_like(outer)
+    as_it_is = np.array([1, 1, 1, 1, 1, 1, 1e9], np.float32)
+    field_kernels.compose(outer, inner, as_it_is, out, 0, outer.shape[1])
+    return out
 
 
 def test_composing_reads_the_outer_field_where_the_inner_leads() -> None:
@@ -190,3 +200,20 @@ def test_swelling_is_evened_out_and_shear_left_alone() -> None:
     flow = Flow(Nothing(), shear.copy(), here, Room(SHAPE, SHAPE, 8))
     flow.rounds(3)
     assert np.allclose(flow.field, shear, atol=1e-6)
+
+
+def test_of_many_steps_the_one_that_costs_least_is_chosen() -> None:
+    rng = np.random.default_rng(3)
+    steps = np.stack(np.meshgrid(*[np.arange(-r, r + 1.0) for r in (1, 2, 4)], indexing="ij"), axis=-1).reshape(-1, 3)
+    costs = rng.random((3, 5, 7, len(steps))).astype(np.float32)
+    field = rng.normal(0, 1, (3, 3, 5, 7)).astype(np.float32)
+    tie = 0.05
+    away = (steps - np.moveaxis(field, 0, -1)[..., None, :]) ** 2
+    expected = steps[(costs + tie * away.sum(axis=-1)).argmin(axis=-1)]
+
+    known = np.stack([*steps.T, (steps**2).sum(axis=1)]).astype(np.float32)
+    found, apart = np.empty_like(field), np.empty(costs.shape[:3], np.float32)
+    choice.closest(costs, known, tie, field, np.empty((3, len(steps)), np.float32), found, 0, 3)
+    choice.deviations(costs, apart, 0, 3)
+    assert np.array_equal(np.moveaxis(found, 0, -1), expected.astype(np.float32))
+    assert apart == pytest.approx(costs.std(axis=-1), rel=1e-5)

@@ -11,7 +11,7 @@ from scipy.ndimage import map_coordinates
 from hexscope.core.image import Image
 from hexscope.core.transform import rigid
 from hexscope.kernels.histogram import count
-from hexscope.register.nmi import Similarity, draw
+from hexscope.register.nmi import Similarity, _gathered, _spread, draw
 from hexscope.register.pyramid import VOID, Level, coarsen, scaled, soften
 from tests.conftest import OBLIQUE
 from tests.register import scene
@@ -47,6 +47,18 @@ def test_counts_and_slopes_are_what_scipy_says(seed: int, flat: bool) -> None:
         same_cell = np.all(within & (np.floor(there) == np.floor(held)), axis=1)
         moved = map_coordinates(values, there.T, order=1, mode="nearest")
         assert np.allclose((moved - expected)[same_cell] / step, felt[inside][same_cell, axis] / 12, atol=2e-3)
+
+
+@pytest.mark.parametrize("bins", [3, 16, 71])
+def test_a_window_loses_no_count(bins: int) -> None:
+    rng = np.random.default_rng(bins)
+    counts, slopes = rng.random((2, 3, bins, bins))
+    apart = np.subtract.outer(np.arange(bins), np.arange(bins))
+    window = np.exp(-0.5 * apart**2)
+    window /= window.sum(axis=0)
+    assert np.allclose(_spread(counts), window @ counts @ window.T, atol=2e-5)
+    assert np.allclose(_gathered(slopes), window.T @ slopes @ window, atol=2e-5)
+    assert np.allclose(_spread(counts).sum(axis=(1, 2)), counts.sum(axis=(1, 2)))
 
 
 def test_what_touches_void_is_outside() -> None:

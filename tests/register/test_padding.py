@@ -9,8 +9,10 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image
 from hexscope.core.resample import resample
 from hexscope.core.transform import Transform, rigid
+from hexscope.register import register
 from hexscope.register.field import ready
 from hexscope.register.padding import beside_padding
+from hexscope.register.pair import paired, stretched
 from hexscope.register.search import find, ladder
 from tests.register import scene
 from tests.register.test_register import FIXED, MOTION, UPRIGHT
@@ -53,6 +55,23 @@ def test_a_motion_of_the_pixels_is_undone(still: Image, turned: Image) -> None:
         return Transform(rungs.moving_to_fixed(find(rungs)[0].matrix))
 
     assert scene.error_mm(found(turned) @ TURN, found(still)) < 0.8
+
+
+def test_it_counts_in_no_deformation_and_is_told(still: Image, turned: Image) -> None:
+    known = beside_padding(np.asarray(turned.array))
+    assert known is not None
+    pair = paired(turned, turned, np.eye(4))
+    low = pair.affine[:3, 3] - np.asarray(turned.grid.affine)[:3, 3]
+    start = np.round(np.linalg.solve(np.asarray(turned.grid.affine)[:3, :3], low)).astype(int)
+    part = known[tuple(slice(a, a + n) for a, n in zip(start, pair.weight.shape, strict=True))]
+    assert not pair.weight[~part].any() and pair.weight[part].any()
+    inside = np.asarray(turned.array)[known]
+    assert np.percentile(stretched(np.asarray(turned.array), known)[known], 50) == pytest.approx(
+        (np.median(inside) - np.percentile(inside, 0.5)) / np.ptp(np.percentile(inside, [0.5, 99.5])), abs=0.02
+    )
+    notes = [field.notes for field in ready(still, turned)]
+    assert notes[0] == () and "blank surroundings" in notes[1][0]
+    assert any("blank surroundings" in step for step in register(still, turned).steps)
 
 
 def _blank_but(inside: np.ndarray) -> np.ndarray:

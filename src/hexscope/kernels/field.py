@@ -17,6 +17,14 @@ def _lower(place: Any, last: Any) -> Any:
 
 
 @inline
+def _met(z: Any, y: Any, x: Any, nz: Any, ny: Any, nx: Any) -> Any:
+    """Where a place, held inside, stands in the flat array: of its lower corner, and its share of each step up."""
+    z, y, x = min(max(z, f4(0)), f4(nz - 1)), min(max(y, f4(0)), f4(ny - 1)), min(max(x, f4(0)), f4(nx - 1))
+    iz, iy, ix = _lower(z, nz - 1), _lower(y, ny - 1), _lower(x, nx - 1)
+    return iz * np.int32(ny * nx) + iy * np.int32(nx) + ix, (z - f4(iz), y - f4(iy), x - f4(ix))
+
+
+@inline
 def _at(flat: Any, size: Any, corner: Any, steps: Any, parts: Any) -> Any:
     """One component (``flat`` from ``corner`` on) between eight voxels."""
     dz, dy, dx = steps
@@ -47,15 +55,27 @@ def compose(field: Any, step: Any, rule: Any, out: Any, start: Any, stop: Any) -
                 mz, my, mx = rule[3] * dz, rule[4] * dy, rule[5] * dx
                 cut = min(f4(1), rule[6] / np.sqrt(mz * mz + my * my + mx * mx + f4(1e-20)))
                 dz, dy, dx = cut * dz, cut * dy, cut * dx
-                pz = min(max(f4(z) + dz, f4(0)), f4(nz - 1))
-                py = min(max(f4(y) + dy, f4(0)), f4(ny - 1))
-                px = min(max(f4(x) + dx, f4(0)), f4(nx - 1))
-                iz, iy, ix = _lower(pz, nz - 1), _lower(py, ny - 1), _lower(px, nx - 1)
-                parts = pz - f4(iz), py - f4(iy), px - f4(ix)
-                k = iz * np.int32(ny * nx) + iy * np.int32(nx) + ix
+                k, parts = _met(f4(z) + dz, f4(y) + dy, f4(x) + dx, nz, ny, nx)
                 out[0, z, y, x] = dz + _at(flat, size, k, steps, parts)
                 out[1, z, y, x] = dy + _at(flat, size, k + size, steps, parts)
                 out[2, z, y, x] = dx + _at(flat, size, k + size + size, steps, parts)
+
+
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], f4, f4[:,:,:,::1], i8, i8)", apart=True)
+def approach(field: Any, found: Any, part: float, out: Any, start: int, stop: int) -> None:
+    """``found`` a step nearer to the inverse of the field: out(x) = v − part · (v + field(x + v)), v = found(x)."""
+    _, nz, ny, nx = field.shape
+    flat = field.ravel()
+    size = np.int32(nz * ny * nx)
+    steps = np.int32(ny * nx if nz > 1 else 0), np.int32(nx if ny > 1 else 0), np.int32(1 if nx > 1 else 0)
+    for z in range(start, stop):
+        for y in range(ny):
+            for x in range(nx):
+                dz, dy, dx = found[0, z, y, x], found[1, z, y, x], found[2, z, y, x]
+                k, parts = _met(f4(z) + dz, f4(y) + dy, f4(x) + dx, nz, ny, nx)
+                out[0, z, y, x] = dz - part * (dz + _at(flat, size, k, steps, parts))
+                out[1, z, y, x] = dy - part * (dy + _at(flat, size, k + size, steps, parts))
+                out[2, z, y, x] = dx - part * (dx + _at(flat, size, k + size + size, steps, parts))
 
 
 @kernel("void(f4[:,:,:,::1], i8[::1], f4[:,:,:,::1], i8, i8)", apart=True)

@@ -149,3 +149,31 @@ def pull(points: Any, shown: Any, felt: Any, rise: Any, sums: Any, block: int, s
                 s[j, 1] += part * points[i, 1]
                 s[j, 2] += part * points[i, 2]
                 s[j, 3] += part
+
+
+@kernel("void(f8[:,:,::1], f8[::1], f8[:,:,::1], f8[:,:,::1], i8, i8)", apart=True)
+def widen(counts: Any, taps: Any, between: Any, out: Any, start: int, stop: int) -> None:
+    """Counts (k, rows, columns) weighed by a window along both axes, what lies outside being none.
+
+    taps: the weight of the middle, then of each distance on either side; between: scratch, like ``out``
+    """
+    _, rows, columns = counts.shape
+    for k in range(start, stop):
+        for r in range(rows):
+            line = between[k, r]
+            for c in range(columns):
+                line[c] = taps[0] * counts[k, r, c]
+            for j in range(1, taps.shape[0]):
+                for other in (r - j, r + j):
+                    if 0 <= other < rows:
+                        for c in range(columns):
+                            line[c] += taps[j] * counts[k, other, c]
+        for r in range(rows):
+            line, wide = between[k, r], out[k, r]
+            for c in range(columns):
+                wide[c] = taps[0] * line[c]
+            for j in range(1, min(taps.shape[0], columns)):
+                for c in range(columns - j):
+                    wide[c] += taps[j] * line[c + j]
+                for c in range(columns - j):
+                    wide[c + j] += taps[j] * line[c]

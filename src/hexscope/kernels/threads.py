@@ -36,6 +36,8 @@ def share(kernel: Callable[..., Any], planes: int, *args: Any, least: int = _LEA
         kernel(*args, 0, planes)
         return
     edges = [planes * i // count for i in range(count + 1)]
-    jobs = [_pool(count).submit(kernel, *args, a, b) for a, b in pairwise(edges)]
+    *others, own = pairwise(edges)
+    jobs = [_pool(count - 1).submit(kernel, *args, first, end) for first, end in others]
+    kernel(*args, *own)
     for job in jobs:
         job.result()

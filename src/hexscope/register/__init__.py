@@ -54,13 +54,14 @@ def register(
     if kind not in KINDS:
         raise UsageError(f"unknown kind of registration {kind!r}; known are {', '.join(KINDS)}")
     linear = "affine" if kind == "deformable" else kind
-    rungs = ladder(*ready(fixed, moving, fixed_mask, moving_mask), seed)
+    both = ready(fixed, moving, fixed_mask, moving_mask)
+    rungs = ladder(*both, seed)
     ended = find(rungs, kind=linear, progress=progress)
-    steps = (f"registered by normalised mutual information, {linear}, seed {seed}",)
+    steps = (f"registered by normalised mutual information, {linear}, seed {seed}", *both[0].notes, *both[1].notes)
     frames = fixed.grid.frame_of_reference, moving.grid.frame_of_reference
     found = Transform(rungs.moving_to_fixed(ended[0].matrix), linear, *frames, None, steps)
     if kind == "deformable":
-        del rungs, ended  # of a large pair they hold a GB
+        del both, rungs, ended  # of a large pair they hold a GB
         masks = {"fixed_mask": fixed_mask, "moving_mask": moving_mask}
         found = deform(fixed, moving, found, speed=speed, progress=progress, **masks)
     if progress is not None:

@@ -35,11 +35,13 @@ class Field:
     level  values, and the map from their indices to mm: LPS, or of a plane its own (x along rows, y down, z up from it)
     place  (4, 4) from those mm to LPS. A plane that knows no patient is its own world.
     flat   is it a plane?
+    notes  what of it does not count, in words
     """
 
     level: Level
     place: Array
     flat: bool
+    notes: tuple[str, ...] = ()
 
 
 def ready(
@@ -67,7 +69,10 @@ def _volume(image: Image, mask: Mask | None, scale: Scale) -> Field:
     _require_size(image)
     known = beside_padding(array) if mask is None else _known(mask, image.grid)
     level = Level(scale(array, known), image.grid.require_affine("registration"))
-    return Field(level, np.eye(4), False)
+    if mask is not None or known is None:
+        return Field(level, np.eye(4), False)
+    left_out = f"blank surroundings of {image.name or 'an image'} left out, {1 - known.mean():.0%} of its volume"
+    return Field(level, np.eye(4), False, (left_out,))
 
 
 def _plane(image: Image, mask: Mask | None, scale: Scale) -> Field:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hexscope.kernels import mind
+from hexscope.kernels import choice, mind
 from hexscope.kernels.threads import share
 from hexscope.register.context import channels
 from hexscope.register.stages import Floats, Stage, shrunk
@@ -61,15 +61,16 @@ def _agreed(still: Floats, moving: Floats, steps: NDArray[np.int64], lattice: St
     """The smooth field of least cost."""
     costs = np.empty((*still.shape[:3], len(steps)), np.float32)
     share(mind.scan, len(still), still, moving, steps, costs)
-    costs /= max(float(costs.std(axis=-1).mean()), 1e-9)
-    choice = steps.astype(np.float32)
-    squares = (choice**2).sum(axis=1)
-    field = np.zeros((3, *still.shape[:3]), np.float32)
+    apart = np.empty(still.shape[:3], np.float32)
+    share(choice.deviations, len(still), costs, apart)
+    typical = max(float(apart.mean(dtype=np.float64)), 1e-9)
+    known = np.stack([*steps.T, (steps**2).sum(axis=1)]).astype(np.float32)
+    best = np.empty((3, *still.shape[:3]), np.float32)
+    field = np.zeros_like(best)
+    lines = np.empty((len(still), len(steps)), np.float32)
     for tie in _TIES:
-        at = np.moveaxis(field, 0, -1)
-        tied = costs + np.float32(tie) * (squares - 2 * (at @ choice.T))
-        best = choice[tied.argmin(axis=-1)]
-        field = np.stack([_smooth(best[..., axis]) for axis in range(3)])
+        share(choice.closest, len(still), costs, known, tie * typical, field, lines, best)
+        field = np.stack([_smooth(component) for component in best])
     return field
 
 

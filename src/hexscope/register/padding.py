@@ -60,13 +60,13 @@ def _is_box(known: NDArray[np.bool_]) -> bool:
         hull = ConvexHull(rim)
     except (QhullError, ValueError):  # too few points, or all in one plane
         return False
-    looked_at = np.argwhere(np.ones(known.shape, bool))[:: known.size // _LOOKED_AT + 1]
-    within = (looked_at @ hull.equations[:, :3].T + hull.equations[:, 3]).max(axis=1) < 1e-6
-    if not within.any() or known[tuple(looked_at[within].T)].mean() < _CONVEX:
-        return False
     corners = hull.points[hull.simplices]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return _on_faces(hull.equations[:, :3], areas) >= _FLAT
+    if _on_faces(hull.equations[:, :3], areas) < _FLAT:
+        return False
+    looked_at = np.stack(np.unravel_index(np.arange(0, known.size, known.size // _LOOKED_AT + 1), known.shape), axis=1)
+    within = (looked_at @ hull.equations[:, :3].T + hull.equations[:, 3]).max(axis=1) < 1e-6
+    return bool(within.any()) and known[tuple(looked_at[within].T)].mean() >= _CONVEX
 
 
 def _on_faces(normals: Array, areas: Array) -> float:

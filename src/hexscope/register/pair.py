@@ -128,10 +128,12 @@ def _shown(values: Floats) -> Floats:
 
 
 def stretched(array: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Floats:
-    """Values on 0..1 between their 0.5th and 99.5th percentile; VOID where a voxel is no number."""
+    """Values on 0..1 between their 0.5th and 99.5th percentile; VOID where a voxel is no number or not ``known``."""
     values = np.array(array, dtype=np.float32, order="C")
-    broken = None if np.isfinite(values.sum()) else ~np.isfinite(values)
-    some = (values if broken is None else values[~broken]).ravel()
+    void = None if known is None else ~known
+    if not np.isfinite(values.sum()):
+        void = ~np.isfinite(values) if void is None else void | ~np.isfinite(values)
+    some = (values if void is None else values[~void]).ravel()
     some = some[:: max(1, some.size // _LOOKED_AT) | 1]
     low, high = np.percentile(some, [0.5, 99.5]) if some.size else (0.0, 1.0)
     if high <= low:
@@ -139,8 +141,8 @@ def stretched(array: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Fl
     values -= np.float32(low)
     values *= np.float32(1 / max(high - low, 1e-12))
     np.clip(values, 0, 1, out=values)
-    if broken is not None:
-        values[broken] = VOID
+    if void is not None:
+        values[void] = VOID
     return values
 
 

@@ -19,23 +19,12 @@ LEAST_CORNER = 0.02
 _MOST_REPAIRS = 60
 
 
-def composed(outer: Floats, inner: Floats) -> Floats:
-    """x → inner(x) first, then outer: the field of outer ∘ inner, both (3, z, y, x) in voxels."""
-    out = np.empty_like(outer)
-    share(field_kernels.compose, outer.shape[1], outer, inner, _AS_IT_IS, out)
-    return out
-
-
-_AS_IT_IS = np.array([1, 1, 1, 1, 1, 1, 1e9], np.float32)
-
-
 def inverse(field: Floats, steps: int = _INVERSE_STEPS) -> Floats:
     """The field v with v(x) + field(x + v(x)) ≈ 0 (Chen 2008, doi:10.1118/1.2816107, damped)."""
-    found = -field
+    found, nearer = -field, np.empty_like(field)
     for _ in range(steps):
-        missed = composed(field, found)
-        missed *= np.float32(_DAMPING)
-        found -= missed
+        share(field_kernels.approach, field.shape[1], field, found, _DAMPING, nearer)
+        found, nearer = nearer, found
     return found
 
 
