@@ -1,7 +1,7 @@
 """Make the table of the recipe "body-part": pictures of six modalities, labelled by modality and what is shown.
 
     python recipes/body_part.py [--data FOLDER] [--out FOLDER]
-    python recipes/make.py body-part --data FOLDER
+    python recipes/make.py body-part --data build/data
 
 Every picture is grey and without a header, as those are whose header is silent: slices of volumes, pathology too. A
 few of each set, so that none outweighs the others; patients keep their group.
