@@ -67,7 +67,7 @@ def _detected(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
     try:
         return replace(case, findings=find(model, images))
     except (HexscopeError, MemoryError) as error:
-        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+        return _told(case, model, error)
 
 
 def _classified(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
@@ -76,7 +76,7 @@ def _classified(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
     try:
         return replace(case, classified=(*case.classified, Classified(name, classify(images, model))))
     except (HexscopeError, MemoryError) as error:
-        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+        return _told(case, model, error)
 
 
 def _segmented(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
@@ -85,7 +85,7 @@ def _segmented(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
         made = model.predict(images)
         rows = tuple({**m.as_json(), "model": name} for m in measure(made.mask, _values(case.image)))
     except (HexscopeError, MemoryError) as error:
-        return replace(case, problems=(*case.problems, problem(f"model {name}", error)))
+        return _told(case, model, error)
     told = tuple(f"model {name}: {warning}" for warning in made.warnings)
     outlined = Outlined(name, made.mask, made.expected_dice)
     return replace(
@@ -94,6 +94,13 @@ def _segmented(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
         measures=(*case.measures, *rows),
         problems=(*case.problems, *told),
     )
+
+
+def _told(case: Case, model: Model, error: HexscopeError | MemoryError) -> Case:
+    """The case with what stood in a model's way; what the input gate says bears the model's name already."""
+    what = f"model {model.card.name}"
+    said = str(error) if str(error).startswith(what) else problem(what, error)
+    return replace(case, problems=(*case.problems, said))
 
 
 def _values(image: Image | None) -> Image | None:
