@@ -52,16 +52,22 @@ def _alone(name: str) -> Task:
     return Task(f"sarcoma {name}", "sarcoma", ("dice",), {"inputs": [name]})
 
 
+def _scratch(title: str, recipe: str, figures: tuple[str, ...], kind: str | None = None) -> tuple[Task, Task]:
+    """A recipe as it is, and with a network that begins with chance instead of photographs."""
+    begun = {"set_choices": {"encoder": "scratch"}}
+    return Task(title, recipe, figures, kind=kind), Task(f"{title}, from scratch", recipe, figures, begun, kind)
+
+
 SARCOMA = (Task("sarcoma ct+pet+mr", "sarcoma", ("dice",)), _alone("pet"), _alone("mr"), _alone("ct"))
 #: In order of worth.
 TASKS = (
     Task("hippocampus 1.5", "hippocampus", _VOLUME, {"minutes": 1.5}),
     Task("hippocampus 5", "hippocampus", _VOLUME),
-    Task("fetal-head 10", "fetal-head", ("dice", "circumference_error_mm", "hd95_mm")),
-    Task("nuclei 10", "nuclei", ("f1_50", "panoptic_quality", "aji"), kind="he"),
+    *_scratch("fetal-head 10", "fetal-head", ("dice", "circumference_error_mm", "hd95_mm")),
+    *_scratch("nuclei 10", "nuclei", ("f1_50", "panoptic_quality", "aji"), "he"),
     *SARCOMA,
     Task("hippocampus 10", "hippocampus", _VOLUME, {"minutes": 10.0}),
-    Task("breast-lesion 4", "breast-lesion", ("dice_where_present", "left_empty", "dice")),
+    *_scratch("breast-lesion 4", "breast-lesion", ("dice_where_present", "left_empty", "dice")),
     Task("hippocampus 20", "hippocampus", _VOLUME, {"minutes": 20.0}),
 )
 

@@ -191,7 +191,10 @@ def decode(data: bytes, stored: Stored) -> Pixels:
     for decoder in decoders:
         try:
             frame = decoder.decode(data, stored)
-        except (ImportError, NotImplementedError):
+        except (
+            ImportError,
+            NotImplementedError,
+        ):  # not installed, or it says that it does not know this kind: the next
             continue
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise

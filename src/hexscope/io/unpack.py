@@ -41,6 +41,7 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int) -> int:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 left -= _write(archive, stream, target, left)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+        # zipfile says NotImplementedError of a compression it does not know, RuntimeError of one with a password
         raise FormatError(f"{archive.name} cannot be unpacked: {error}", code="file.truncated") from error
     return count
 

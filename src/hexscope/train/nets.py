@@ -8,6 +8,7 @@ with strided convolutions, batch normalisation and no dropout.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,7 @@ class Grow(nn.Module):
         return depth_to_space(self.shares(x), self.factor)
 
 
-class Answering(nn.Module):
+class Answering(nn.Module, ABC):
     """Logits (batch, outputs, *spatial) of an image (batch, planes, *spatial): a body at the resolution of the stem,
     and what is made of its features; with a head, at full resolution, where the image is looked at once more."""
 
@@ -112,9 +113,9 @@ class Answering(nn.Module):
         logits: Tensor = self.answer(y)
         return logits
 
+    @abstractmethod
     def body(self, x: Tensor) -> Tensor:
         """Features at the resolution of the stem."""
-        raise NotImplementedError
 
 
 class UNet(Answering):
