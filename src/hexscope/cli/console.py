@@ -39,7 +39,7 @@ class Console:
             print(json.dumps(value, ensure_ascii=False))
         print(f"{tr('error', self.language)}: {error}", file=sys.stderr)
         remedy = remedy_of(error, self.language)
-        if remedy:
+        if remedy and remedy not in str(error):
             print(f"{tr('remedy', self.language)}: {remedy}", file=sys.stderr)
 
     def counter(self, what: str) -> Any:
