@@ -2,6 +2,8 @@
 
 Two images count as near copies where both a small picture of them, less what all images of the table share, and their
 fine detail, shifted a little, agree. The first alone takes images of like framing for copies, the second alone is slow.
+Heads of two patients share the detail of their rims, but share it with the mirror image too: only what agrees better
+than with the mirror image counts, or chains of strangers would become one patient.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ Floats = NDArray[np.float32]
 _SMALL, _FINE = {2: 32, 3: 10}, 96
 #: Smaller images have no detail to compare.
 _LEAST_SIDE = 48
-#: Correlations from which two images are near copies: of pictures less what is common, and of detail.
-_ALIKE, _SAME_DETAIL = 0.6, 0.3
+#: Correlations from which two images are near copies: of pictures less what is common, and of detail; and by how much
+#: the detail must agree better than with the mirror image.
+_ALIKE, _SAME_DETAIL, _BEYOND_MIRROR = 0.6, 0.3, 0.2
 #: Pixels of the fine picture by which detail may be shifted.
 _SHIFT = 2
 #: Rows of the table of correlations held at once.
@@ -85,7 +88,7 @@ def near_copies(pictures: Sequence[Picture | None]) -> Iterator[tuple[int, int, 
             first, second = start + row, column
             if first < second:
                 same = _detail(held[first].fine, held[second].fine)
-                if same >= _SAME_DETAIL:
+                if same >= _SAME_DETAIL and same - _mirrored(held[first].fine, held[second].fine) >= _BEYOND_MIRROR:
                     yield at[first], at[second], same
 
 
@@ -97,6 +100,10 @@ def _detail(one: Floats, other: Floats) -> float:
         _unit(other[dy : dy + side, dx : dx + side]) for dy in range(2 * _SHIFT + 1) for dx in range(2 * _SHIFT + 1)
     )
     return max(float((inner * part).sum()) for part in moved)
+
+
+def _mirrored(one: Floats, other: Floats) -> float:
+    return max(0.0, _detail(one, other[:, ::-1]))
 
 
 def _unit(part: Floats) -> Floats:
