@@ -200,7 +200,10 @@ def arrays(cases: Sequence[Mapping[str, Any]]) -> tuple[Any, Any, list[str]]:
 
 
 def coverage_rows(title: str, cases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How often the true class is in the set, where one half of the patients promises for the other."""
+    """How often the true class is in the set, where one half of the patients promises for the other.
+
+    Each patient is one draw, however many images, as the promise has it.
+    """
     p, truth, groups = arrays(cases)
     names = np.unique(groups, return_inverse=True)[1]
     chance = np.random.default_rng(0)
@@ -210,12 +213,19 @@ def coverage_rows(title: str, cases: Sequence[Mapping[str, Any]]) -> Iterator[st
             half = (chance.permutation(names.max() + 1) * 2 < names.max() + 1)[names]
             sets = label_sets(p[half], truth[half], names[half].tolist(), target).of(p[~half])
             inside = sets[np.arange(len(sets)), truth[~half]]
-            covered.append(inside.mean())
-            worst.append([inside[truth[~half] == c].mean() for c in range(p.shape[1])])
+            held = [truth[~half] == c for c in range(p.shape[1])]
+            covered.append(by_patient(inside, names[~half]))
+            worst.append([by_patient(inside[of], names[~half][of]) for of in held])
             sizes.append(sets.sum(axis=1).mean())
         least = np.mean(worst, axis=0).min()
         shown = f"{np.mean(covered):.3f} ({np.std(covered):.3f}) | {least:.3f} | {np.mean(sizes):.2f}"
         yield f"| {title} | {target} | {shown} |"
+
+
+def by_patient(values: Any, who: Any) -> float:
+    """The mean over patients of each one's mean."""
+    count = np.bincount(who)
+    return float((np.bincount(who, values)[count > 0] / count[count > 0]).mean())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ def main() -> None:
             chosen.figure = None
 
 
+def held_out_scores(values: Any, asked: Any, counts: Any, parts: Any) -> Any:
+    """Of a ridge regression on each part's first rows, for its second."""
+    return ridge(values, asked, parts, counts).scores
+
+
 def ways(work: Work, minutes: float) -> Iterator[tuple[str, list[float | None]]]:
     """Each way of learning with its AUC at every number of cases; None where there are fewer."""
     several = {n: parts for n in COUNTS if (parts := fewer(work, n)) is not None}
@@ -70,8 +76,9 @@ def ways(work: Work, minutes: float) -> Iterator[tuple[str, list[float | None]]]
     if frozen.available():
         sights = {"photograph features": frozen.Frozen.load(work.plan["frame"]), **sights}
     for way, sight in sights.items():
-        values = features(sight, work.shown).values
-        yield way, [rated(work, several.get(n), lambda p, v=values: ridge(v, asked, p).scores) for n in COUNTS]
+        values, counts = features(sight, work.shown).values, sight.counts(work.shown.views.shape[1])
+        learnt = partial(held_out_scores, values, asked, counts)
+        yield way, [rated(work, several.get(n), learnt) for n in COUNTS]
     rows = [
         handmade([v.astype(np.float32) for v in work.shown.views[work.shown.owner == k]]) for k in range(len(asked))
     ]

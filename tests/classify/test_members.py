@@ -14,12 +14,15 @@ from hexscope.core.quantity import Quantity
 from hexscope.models.classifier import Classifier
 from hexscope.models.recipe import Channel, Recipe
 from hexscope.models.scores import views
-from hexscope.train.classify_members import Shown, graph, seen_by
+from hexscope.train.augment import Changes
+from hexscope.train.classify_members import Member, Shown, graph, seen_by
 from hexscope.train.export import Writer
-from hexscope.train.frozen import FEATURES, Frozen, _convolution, available, coarse
+from hexscope.train.frozen import FEATURES, Frozen, _convolution, available, differences, most
 from hexscope.train.linear_heads import ridge
 from hexscope.train.patch_kernels import PatchKernels
+from hexscope.train.stack import Stack, stacked
 from hexscope.train.stacking import crossed, fitted, kept
+from hexscope.train.twins import with_twins
 from hexscope.train.whole_lite import WholeLiteShape
 from hexscope.train.whole_net import WholeNet, WholeShape
 
@@ -29,15 +32,17 @@ def run(model: Any, image: np.ndarray) -> np.ndarray:
     return session.run(None, {"image": image.astype(np.float32)})[0]
 
 
+@pytest.mark.parametrize("least", [1.0, 0.2])
 @pytest.mark.parametrize("numbers", [9, 90])
-def test_ridge_is_the_closed_form_either_way(numbers: int) -> None:
+def test_ridge_is_the_closed_form_either_way(numbers: int, least: float) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, numbers)).astype(np.float32)
     y = np.sign(x[:, :2] + 0.3 * rng.normal(size=(40, 2))).astype(np.float32)
     rows = np.arange(40)
-    found = ridge(x, y, [(rows[:30], rows[30:])])
-    z = (x - x[:30].mean(0)) / (x[:30].std(0) * (1 + 1e-3))
-    pull = found.strength * numbers * np.eye(numbers)
+    counts = np.linspace(least, 1.0, numbers, dtype=np.float32)
+    found = ridge(x, y, [(rows[:30], rows[30:])], counts)
+    z = (x - x[:30].mean(0)) / (x[:30].std(0) * (1 + 1e-3)) * counts
+    pull = found.strength * (counts**2).sum() * np.eye(numbers)
     weight = np.linalg.solve(z[:30].T @ z[:30] + pull, z[:30].T @ (y[:30] - y[:30].mean(0)))
     assert np.allclose(found.scores[30:], z[30:] @ weight + y[:30].mean(0), atol=5e-3)
     assert np.isnan(found.scores[:30]).all()
@@ -50,14 +55,14 @@ def test_held_out_labels_do_not_move_held_out_scores() -> None:
     parts = [(np.arange(10, 30), np.arange(10))]
     other = y.copy()
     other[:10] *= -1
-    a, b = ridge(x, y, parts), ridge(x, other, parts)
+    a, b = (ridge(x, truth, parts, np.ones(1, np.float32)) for truth in (y, other))
     if a.strength == b.strength:
         assert np.array_equal(a.scores[:10], b.scores[:10])
     folds = np.repeat([0, 1, 2], 10)
     scores, asked = rng.normal(size=(30, 2, 3)), np.eye(3)[rng.integers(0, 3, 30)]
     turned = asked.copy()
     turned[folds == 1] = np.roll(asked[folds == 1], 1, axis=1)
-    one, two = (crossed(scores, truth, folds, True, "cases") for truth in (asked, turned))
+    one, two = (crossed(scores, truth, folds, True, "cases", np.ones(30, bool)) for truth in (asked, turned))
     assert np.allclose(one[folds == 1], two[folds == 1]) and not np.allclose(one[folds == 0], two[folds == 0])
 
 
@@ -69,7 +74,7 @@ def test_a_useless_member_gets_no_say(exclusive: bool) -> None:
     scores = np.stack([good, 3 * rng.normal(size=asked.shape), -good], axis=1)
     weights = fitted(scores, asked, exclusive)
     assert weights.members[0] > 0.5 and weights.members[1] < 0.1 and weights.members[2] == 0
-    chosen, gains = kept(scores, asked, np.arange(300) % 5, exclusive, "cases")
+    chosen, gains = kept(scores, asked, np.arange(300) % 5, exclusive, "cases", np.ones(300, bool))
     assert chosen == [0] and gains[0] > 0.1
 
 
@@ -163,6 +168,10 @@ def test_photograph_features_of_grey_and_of_colours(planes: int) -> None:
     plain = Writer(np.float32)
     one = run(graph(plain, frozen.write(plain, "image", 1), (1, 64, 96)), grey)
     assert np.allclose(out[:, :FEATURES], one, atol=1e-2)  # grey is three equal colours
+    counts = frozen.counts(planes)
+    assert counts.shape == out.shape[1:] and set(np.round(counts, 3)) == {np.float32(1.0), np.float32(0.333)}
+    cells = one[:, counts[:FEATURES] < 1][:, : 40 * 9].reshape(2, 40, 9)  # of the first stage that is taken
+    assert np.abs(cells).max() > 0.01 and np.allclose(cells.mean(axis=2), 0, atol=1e-2)
 
 
 def test_views_and_their_mirror_images() -> None:
@@ -210,12 +219,58 @@ def test_small_pictures_are_enlarged_and_others_seen_at_several_sizes() -> None:
     assert a.shape == (1, FEATURES) and np.allclose(a, b, atol=2e-2)
 
 
-def test_a_coarse_grid_takes_the_mean_of_each_cell() -> None:
+def test_a_coarse_grid_tells_how_each_cell_differs_and_what_is_most() -> None:
     image = np.random.default_rng(9).normal(size=(2, 4, 7, 6)).astype(np.float32)
     writer = Writer(np.float32)
-    got = run(graph(writer, coarse(writer, "image", (7, 6)), (4, 7, 6)), image).reshape(2, 4, 3, 3)
-    assert np.allclose(got[0, 1, 0, 1], (image[0, 1, :2, 2:4].sum() + image[0, 1, 2, 2:4].sum() / 3) / (2 * 7 / 3))
-    assert np.allclose(got.mean((2, 3)), image.mean((2, 3)), atol=1e-6)
+    got = run(graph(writer, differences(writer, "image", (7, 6)), (4, 7, 6)), image).reshape(2, 4, 3, 3)
+    cell = (image[0, 1, :2, 2:4].sum() + image[0, 1, 2, 2:4].sum() / 3) / (2 * 7 / 3)
+    assert np.allclose(got[0, 1, 0, 1], cell - image[0, 1].mean(), atol=1e-6)
+    assert np.allclose(got.mean((2, 3)), 0, atol=1e-6)
+    writer = Writer(np.float32)
+    got = run(graph(writer, most(writer, "image"), (4, 7, 6)), image)
+    pairs = image[:, :, :-1] + image[:, :, 1:]
+    assert (got >= ((pairs[..., :-1] + pairs[..., 1:]) / 4).max((2, 3)) - 1e-6).all()
+    assert (got <= image.max((2, 3)) + 1e-6).all()
+
+
+def test_twins_are_held_out_where_their_cases_are() -> None:
+    rng = np.random.default_rng(11)
+    seen = rng.normal(size=(8, 1, 24, 32)).astype(np.float16)
+    shown = Shown(seen, np.array([0, 0, 1, 2, 3, 4, 5, 5]), 6, mirror=False)
+    parts = [(np.array([0, 1, 2]), np.array([3, 4])), (np.array([3, 4]), np.array([0, 1, 5]))]
+    changes = Changes((20.0,), contrast=0.3)
+    both, more, of = with_twins(shown, parts, changes, 0.06, 0)
+    assert of.tolist() == [0, 1, 3, 4, 5] and both.cases == 11  # case 2 is held out nowhere
+    assert np.array_equal(both.views[:8], seen) and np.array_equal(both.owner[:8], shown.owner)
+    assert [(a.tolist(), b.tolist()) for a, b in more] == [([0, 1, 2], [3, 4, 8, 9]), ([3, 4], [0, 1, 5, 6, 7, 10])]
+    for twin, case in zip(range(6, 11), of, strict=True):
+        own, changed = (both.views[both.owner == k].astype(float) for k in (case, twin))
+        assert own.shape == changed.shape and not np.allclose(own, changed, atol=0.1)
+
+
+def test_a_member_that_fails_where_images_are_changed_gets_less_say() -> None:
+    rng = np.random.default_rng(12)
+    classes = rng.integers(0, 2, 400)
+    asked = np.eye(2, dtype=np.float32)[np.append(classes, classes)]
+    clean, noise = 2 * asked - 1, rng.normal(size=asked.shape)
+    brittle = clean + 0.3 * noise
+    brittle[400:] = noise[400:]
+    steady = clean + 0.9 * rng.normal(size=asked.shape)
+    members = [Member(name, s.astype(np.float32), lambda w: "", 0.0) for name, s in (("a", brittle), ("b", steady))]
+    groups = [str(k) for k in (*range(400), *range(400))]
+    half = np.arange(400) < 200
+    parts = [(np.flatnonzero(~h), np.concatenate([np.flatnonzero(h), 400 + np.flatnonzero(h)])) for h in (half, ~half)]
+    twins = stacked(members, asked, parts, groups, True, "cases", np.arange(400))
+    real = [(fitted, held[held < 400]) for fitted, held in parts]
+    alone = stacked(members, asked[:400], real, groups[:400], True, "cases", np.zeros(0, np.intp))
+
+    def share(made: Stack) -> float:
+        weights = dict(zip(made.names, made.classifier.weights, strict=True))
+        return weights.get("b", 0.0) / sum(weights.values())
+
+    assert share(twins) > share(alone) + 0.2
+    assert twins.rows.max() < 400 and len(twins.probabilities) == len(alone.probabilities) == 400
+    assert twins.told[0]["changed"] > twins.told[0]["log_loss"] and "changed" not in alone.told[0]
 
 
 def test_weights_in_whole_numbers_are_near_the_true_ones() -> None:

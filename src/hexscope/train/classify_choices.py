@@ -166,10 +166,14 @@ RULES = (*DATA_RULES, iterations)
 def worth(told: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> Choice:
     """Which members stay, with what held-out cases say of each."""
     rows = "; ".join(
-        f"{row['member']}: log-loss {row['log_loss']:.3f}, AUC {row['auc']:.3f} alone, "
+        f"{row['member']}: log-loss {row['log_loss']:.3f}{_elsewhere(row)}, AUC {row['auc']:.3f} alone, "
         f"{row['gain']:+.3f} log-loss without it, {row['cpu_s']:.0f} CPU-s" for row in told
     )  # fmt: skip
     return Choice(tuple(kept), rows, "all of " + ", ".join(row["member"] for row in told))
+
+
+def _elsewhere(row: Mapping[str, Any]) -> str:
+    return f" ({row['changed']:.3f} where images are changed)" if "changed" in row else ""
 
 
 def _by(values: Sequence[float]) -> str:

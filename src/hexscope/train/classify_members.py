@@ -52,6 +52,10 @@ class Sight(Protocol):
 
     def write(self, writer: Writer, image: str, planes: int) -> str: ...
 
+    def counts(self, planes: int) -> Floats:
+        """What each feature counts beside the others, (features,); or one number for all."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -93,7 +97,7 @@ def features(sight: Sight, shown: Shown) -> Features:
 
 def linear_member(name: str, found: Features, asked: Floats, parts: Sequence[Part], since: float) -> Member:
     """A ridge regression on features; ``since``: CPU seconds of this process when they were begun."""
-    learnt = ridge(found.values, 2 * asked - 1, parts)
+    learnt = ridge(found.values, 2 * asked - 1, parts, found.sight.counts(found.planes))
     head = learnt.head
     return Member(
         name,
@@ -103,9 +107,9 @@ def linear_member(name: str, found: Features, asked: Floats, parts: Sequence[Par
     )
 
 
-def likeness(found: Features) -> Head:
+def likeness(values: Floats) -> Head:
     """The directions in which features vary most, each to a deviation of 1: near one another where images are alike."""
-    x = found.values[:: -(-len(found.values) // _ENOUGH)]
+    x = values[:: -(-len(values) // _ENOUGH)]
     middle, deviation = x.mean(axis=0), x.std(axis=0)
     deviation += 1e-3 * float(deviation.mean()) + 1e-8
     _, lengths, axes = np.linalg.svd((x - middle) / deviation, full_matrices=False)

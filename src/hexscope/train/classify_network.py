@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hexscope.train.augment import Changes
 from hexscope.train.choices import PHOTOGRAPHS
 from hexscope.train.classify_members import Floats, Indices, Member, Part, Shown, graph, seen_by
 from hexscope.train.course import changes_of
@@ -26,7 +27,7 @@ Net = WholeNet | WholeLite
 #: Labels are softened by this much (doi:10.48550/arXiv.1512.00567): of 200 pictures none is certain.
 _SOFTENED = 0.05
 #: Part of a side by which an image is shifted.
-_ROOM = 0.06
+ROOM = 0.06
 #: Pictures of no longer side are not blurred, for they have no pixel to lose, and are doubled for a network that knows
 #: photographs.
 _SHARP = 64
@@ -44,12 +45,11 @@ def course_of(
 ) -> Course:
     """What the loop does; ``iterations`` only for measuring the speed, before the plan knows them."""
     frame = plan["frame"]
-    large = len(frame) == 2 and max(frame) > _SHARP
     return Course(
         shape=_shape(plan, planes, outputs),
         target="whole" if exclusive else "marks",
-        changes=changes_of(plan, len(frame), blur=large),
-        cutter=Framed(frame, _ROOM),
+        changes=changes_for(plan),
+        cutter=Framed(frame, ROOM),
         spacing=(1.0,) * len(frame),
         batch=plan["batch"],
         iterations=plan["iterations"] if iterations is None else iterations,
@@ -61,6 +61,12 @@ def course_of(
         budget_s=60.0 * plan.facts["minutes"] / max(plan.facts["networks"], 1),
         device=plan.facts["device"],
     )
+
+
+def changes_for(plan: Plan) -> Changes:
+    """How images of a class may differ."""
+    frame = plan["frame"]
+    return changes_of(plan, len(frame), blur=len(frame) == 2 and max(frame) > _SHARP)
 
 
 def _shape(plan: Plan, planes: int, outputs: int) -> WholeShape | WholeLiteShape:

@@ -35,6 +35,7 @@ from hexscope.train.classify_choices import DATA_RULES, RULES, worth
 from hexscope.train.classify_members import (
     Features,
     Floats,
+    Indices,
     Member,
     Part,
     Shown,
@@ -43,7 +44,7 @@ from hexscope.train.classify_members import (
     likeness,
     linear_member,
 )  # fmt: skip
-from hexscope.train.classify_network import course_of, examples_of, network_member
+from hexscope.train.classify_network import ROOM, changes_for, course_of, examples_of, network_member
 from hexscope.train.classify_trees import tree_member
 from hexscope.train.course import channel_of, evidence
 from hexscope.train.export import Writer
@@ -60,6 +61,7 @@ from hexscope.train.splits import DEFAULT_FOLDS, Division, divisions
 from hexscope.train.stack import Stack, stacked
 from hexscope.train.together import shared
 from hexscope.train.trees import save_trees
+from hexscope.train.twins import with_twins
 
 
 def train_classifier(table: CaseTable, out: Path, order: Order) -> Trained:
@@ -69,8 +71,9 @@ def train_classifier(table: CaseTable, out: Path, order: Order) -> Trained:
     steady_memory()
     checked = check(table, "classify", kinds=order.kinds, progress=order.tell("check"))
     work = begin(checked, order)
-    members, found = _members(work, out)
-    made = stacked(members, work.asked, work.parts, work.groups, work.exclusive, work.plan["prior"])
+    tried, twins = _with_twins(work)
+    members, found = _members(tried, out)
+    made = stacked(members, tried.asked, tried.parts, tried.groups, work.exclusive, work.plan["prior"], twins)
     plan = replace(work.plan, choices={**work.plan.choices, "worth": worth(made.told, made.names)})
     result = _evaluation(work, made)
     _write(out, work, made, found, plan, result, time.process_time() - since)
@@ -184,6 +187,15 @@ def _shown(cases: Sequence[Case], checked: Checked, recipe: Recipe, mirror: bool
 # ---- learning -----------------------------------------------------------------------------------------------
 
 
+def _with_twins(work: Work) -> tuple[Work, Indices]:
+    """``work`` with changed twins of cases that are held out, where there are members to be weighed by them."""
+    if len(work.plan["members"]) < 2:
+        return work, np.zeros(0, np.intp)
+    shown, parts, of = with_twins(work.shown, work.parts, changes_for(work.plan), ROOM, work.order.seed)
+    asked, cases = np.concatenate([work.asked, work.asked[of]]), (*work.cases, *(work.cases[k] for k in of))
+    return replace(work, shown=shown, parts=parts, asked=asked, cases=cases), of
+
+
 def _members(work: Work, out: Path) -> tuple[list[Member], Features | None]:
     """Every member that the plan tries, and the features that likeness is told by."""
     tried = work.plan["members"]
@@ -244,7 +256,8 @@ def _how(work: Work) -> str:
 def _write(
     out: Path, work: Work, made: Stack, found: Features | None, plan: Plan, result: Evaluation, spent_s: float
 ) -> None:
-    alike = likeness(found) if found is not None else None
+    values = found.values[: len(work.cases)] if found is not None else None  # without twins
+    alike = likeness(values) if values is not None else None
     count = 0 if alike is None else alike.weight.shape[1]
     classifier = replace(made.classifier, mirror=work.shown.mirror, likeness=count)
     _write_graph(out, work, made, classifier, found, alike)
@@ -262,9 +275,9 @@ def _write(
         made.probabilities, work.asked[made.rows].astype(bool), numbers, work.exclusive, made.calibrator
     )
     write_json(out / CALIBRATION, held_out.as_data())
-    if alike is not None and found is not None:
+    if alike is not None and values is not None:
         names, labels = [c.case for c in work.cases], [c.label or "" for c in work.cases]
-        atomic_write(out / NEAREST, Gallery.of(alike(found.values), names, labels).write)
+        atomic_write(out / NEAREST, Gallery.of(alike(values), names, labels).write)
     write_card(out, _card(work, classifier, result, spent_s))
 
 

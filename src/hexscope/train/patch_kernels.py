@@ -72,6 +72,10 @@ class PatchKernels:
         ]
         return writer.node("Concat", parts, axis=1)
 
+    def counts(self, planes: int) -> Floats:
+        """One for all features."""
+        return np.ones(1, np.float32)
+
 
 def _is_halved(frame: Sequence[int]) -> bool:
     return max(frame) > _HALVED_SIDE

@@ -13,7 +13,7 @@ from hexscope.classify.held_out import HeldOutClasses
 from hexscope.classify.score import mean_auc
 from hexscope.evaluate.classification import Said
 from hexscope.models.classifier import Classifier
-from hexscope.train.classify_members import Floats, Member, Part
+from hexscope.train.classify_members import Floats, Indices, Member, Part
 from hexscope.train.stacking import crossed, fitted, kept, log_loss
 from hexscope.trust.calibration import Calibrator, calibrated, fit
 
@@ -24,7 +24,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Members that stay, how they are weighed, and what they say of the held-out cases.
+    """Members that stay, how they are weighed, and what they say of the held-out cases as they are.
 
     rows           numbers of the held-out cases; ``folds`` the fold of each
     probabilities  (rows, classes): weights and calibration behind each row were fitted on other folds
@@ -65,17 +65,28 @@ def stacked(
     groups: Sequence[str],
     exclusive: bool,
     prior: str,
+    twins: Indices,
 ) -> Stack:
-    """Weigh, drop what is not worth its time, calibrate."""
+    """Weigh, drop what is not worth its time, calibrate.
+
+    twins  numbers of the cases that the last of all cases repeat, changed (see `hexscope.train.twins`): weights are of
+           these and their twins, the calibration and every figure of the cases as they are
+    """
     rows = np.concatenate([held for _, held in parts])
     numbers = np.unique(np.array(groups), return_inverse=True)[1]
     folds = _folds(parts, numbers)
     scores = np.stack([member.scores[rows] for member in members], axis=1).astype(np.float64)
     truth = asked[rows].astype(np.float64)
-    chosen, gains = kept(scores, truth, folds, exclusive, prior)
-    told = tuple(_told(m, scores[:, [k]], truth, folds, exclusive, gains[k]) for k, m in enumerate(members))
+    real = rows < len(asked) - len(twins)
+    learn = ~real | np.isin(rows, twins) if len(twins) else real
+    chosen, gains = kept(scores, truth, folds, exclusive, prior, learn)
+    alone = [crossed(scores[:, [k]], truth, folds, exclusive, "cases", learn) for k in range(len(members))]
+    told = tuple(
+        _told(member, alone[k], truth, real, exclusive, gains[k], looks=bool(len(twins)))
+        for k, member in enumerate(members)
+    )
     held = scores[:, chosen]
-    weights = fitted(held, truth, exclusive, prior)
+    weights = fitted(held[learn], truth[learn], exclusive, prior)
     stay = tuple(members[k] for k in chosen)
     classifier = Classifier(
         tuple(m.name for m in stay),
@@ -84,16 +95,26 @@ def stacked(
         exclusive,
         trees=stay[-1].write is None,
     )
-    raw = classifier.probabilities(crossed(held, truth, folds, exclusive, prior))
-    calibrator, probabilities = Calibrator(), raw
-    if exclusive and prior == "cases":
-        right = truth.argmax(axis=1)
-        calibrator = calibrated(raw, right, numbers[rows].tolist())
-        probabilities = raw.copy()
-        for fold in np.unique(folds):
-            inside = folds == fold
-            probabilities[inside] = fit(calibrator.kind, raw[~inside], right[~inside])(raw[inside])
-    return Stack(stay, classifier, calibrator, rows, folds, numbers[rows].astype(np.int64), probabilities, told)
+    raw = classifier.probabilities(crossed(held, truth, folds, exclusive, prior, learn)[real])
+    calibrator, probabilities = _calibrated(raw, truth[real], folds[real], numbers[rows[real]], exclusive, prior)
+    who = numbers[rows[real]].astype(np.int64)
+    return Stack(stay, classifier, calibrator, rows[real], folds[real], who, probabilities, told)
+
+
+def _calibrated(
+    raw: NDArray[np.float64], truth: NDArray[np.float64], folds: NDArray[np.intp], groups: NDArray[np.intp],
+    exclusive: bool, prior: str,
+) -> tuple[Calibrator, NDArray[np.float64]]:  # fmt: skip
+    """The calibrator for use, and the probabilities of each fold by one that was fitted on the others."""
+    if not exclusive or prior != "cases":
+        return Calibrator(), raw
+    right = truth.argmax(axis=1)
+    calibrator = calibrated(raw, right, groups.tolist())
+    out = raw.copy()
+    for fold in np.unique(folds):
+        inside = folds == fold
+        out[inside] = fit(calibrator.kind, raw[~inside], right[~inside])(raw[inside])
+    return calibrator, out
 
 
 def _folds(parts: Sequence[Part], groups: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -106,15 +127,15 @@ def _folds(parts: Sequence[Part], groups: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _told(
-    member: Member, scores: NDArray[np.float64], truth: NDArray[np.float64], folds: NDArray[np.intp],
-    exclusive: bool, gain: float,
+    member: Member, logits: NDArray[np.float64], truth: NDArray[np.float64], real: NDArray[np.bool_],
+    exclusive: bool, gain: float, *, looks: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    logits = crossed(scores, truth, folds, exclusive, "cases")
-    alone = Classifier((member.name,), (1.0,), (0.0,) * truth.shape[1], exclusive).probabilities(logits)
-    return {
+    own = Classifier((member.name,), (1.0,), (0.0,) * truth.shape[1], exclusive).probabilities(logits[real])
+    told = {
         "member": member.name,
-        "log_loss": log_loss(logits, truth, exclusive),
-        "auc": mean_auc(alone, truth.astype(bool)),
+        "log_loss": log_loss(logits[real], truth[real], exclusive),
+        "auc": mean_auc(own, truth[real].astype(bool)),
         "gain": gain,
         "cpu_s": member.cpu_s,
     }
+    return told | ({"changed": log_loss(logits[~real], truth[~real], exclusive)} if looks else {})

@@ -79,23 +79,27 @@ def log_loss(logits: Floats, asked: Floats, exclusive: bool) -> float:
     return float(_entropy(logits, asked, exclusive)[0].mean())
 
 
-def crossed(scores: Floats, asked: Floats, folds: NDArray[np.intp], exclusive: bool, prior: str) -> Floats:
-    """Logits (n, classes) of each case by weights that were fitted without its fold."""
+def crossed(
+    scores: Floats, asked: Floats, folds: NDArray[np.intp], exclusive: bool, prior: str, learn: NDArray[np.bool_]
+) -> Floats:
+    """Logits (n, classes) of each row by weights that were fitted without its fold, on the rows to ``learn`` from."""
     out = np.empty(asked.shape)
     for fold in np.unique(folds):
         inside = folds == fold
-        out[inside] = fitted(scores[~inside], asked[~inside], exclusive, prior).logits(scores[inside])
+        rest = learn & ~inside
+        out[inside] = fitted(scores[rest], asked[rest], exclusive, prior).logits(scores[inside])
     return out
 
 
 def kept(
-    scores: Floats, asked: Floats, folds: NDArray[np.intp], exclusive: bool, prior: str
+    scores: Floats, asked: Floats, folds: NDArray[np.intp], exclusive: bool, prior: str, learn: NDArray[np.bool_]
 ) -> tuple[list[int], list[float]]:
-    """Members worth keeping, and by how much the log-loss of all members rises without each."""
+    """Members worth keeping, and by how much the log-loss of all members rises without each; both of ``learn``."""
     every = list(range(scores.shape[1]))
 
     def cost(chosen: Sequence[int]) -> float:
-        return log_loss(crossed(scores[:, list(chosen)], asked, folds, exclusive, prior), asked, exclusive)
+        logits = crossed(scores[:, list(chosen)], asked, folds, exclusive, prior, learn)
+        return log_loss(logits[learn], asked[learn], exclusive)
 
     whole = cost(every)
     gains = [cost([m for m in every if m != k]) - whole if len(every) > 1 else 0.0 for k in every]

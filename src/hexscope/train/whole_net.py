@@ -99,5 +99,9 @@ class Framed:
         """Images (batch, planes, *patch), labels (batch, classes), shifts (batch, axes) in pixels, and None."""
         images = torch.from_numpy(np.stack([e.image for e in examples]).astype(np.float32))
         labels = torch.from_numpy(np.stack([e.labels for e in examples]))
-        draw = torch.rand((len(examples), len(self.patch)), generator=chance) * 2 - 1
-        return images, labels, draw * self.room * torch.tensor(self.patch, dtype=torch.float32), None
+        return images, labels, self.shift(len(examples), chance), None
+
+    def shift(self, count: int, chance: torch.Generator) -> Tensor:
+        """(count, axes) pixels by which what is shown wanders."""
+        draw = torch.rand((count, len(self.patch)), generator=chance) * 2 - 1
+        return draw * self.room * torch.tensor(self.patch, dtype=torch.float32)
