@@ -34,7 +34,7 @@ _WIDEST = 128
 #: and alone.
 _FEW, _FEW_ALONE = 1000, 40
 #: Part of the minutes that the networks get; the other members and reading take the rest.
-_NETWORKS_SHARE = 0.6
+_NETWORKS_SHARE = 0.7
 
 
 def view() -> Choice:
