@@ -34,6 +34,8 @@ EPSILON = 1e-3
 _HALF = 0.5
 _SIZES = (_HALF, 2 / 3, 1.0)
 _LEAST_SIDE = 96
+#: The last stage has one cell to so many pixels.
+_COARSEST = 32
 #: Channels after the first convolution.
 STEM = 32
 #: The coarse grid along each axis, and what a cell counts beside a mean: there are many of them.
@@ -61,8 +63,9 @@ class Frozen:
 
     @property
     def sizes(self) -> tuple[float, ...]:
-        longer = max(self.frame)
-        return tuple(size for size in _SIZES if size * longer >= _LEAST_SIDE) or (float(-(-_LEAST_SIDE // longer)),)
+        longer, shorter = max(self.frame), min(self.frame)
+        seen = (size for size in _SIZES if size * longer >= _LEAST_SIDE and size * shorter >= _COARSEST)
+        return tuple(seen) or (float(max(-(-_LEAST_SIDE // longer), -(-_COARSEST // shorter))),)
 
     @classmethod
     def load(cls, frame: Sequence[int]) -> Frozen:
@@ -110,7 +113,7 @@ class Frozen:
                 channels, block = width, block + 1
             sides = [n // stride for n in sides]
             if number >= len(STAGES) - _TAKEN:
-                out += [*mean_and_deviation(writer, x), most(writer, x), differences(writer, x, sides)]
+                out += [*mean_and_deviation(writer, x), most(writer, x, sides), differences(writer, x, sides)]
         return out
 
     def _sized(self, writer: Writer, image: str, size: float) -> tuple[str, list[int]]:
@@ -184,9 +187,10 @@ def mean_and_deviation(writer: Writer, x: str) -> tuple[str, str]:
     return writer.node("Flatten", [mean], axis=1), writer.node("Flatten", [spread], axis=1)
 
 
-def most(writer: Writer, x: str) -> str:
-    """The maximum over all pixels, of means over 2 x 2 of them, as one alone may be noise: (n, channels)."""
-    steady = writer.node("AveragePool", [x], kernel_shape=[2, 2], strides=[1, 1], auto_pad="SAME_UPPER")
+def most(writer: Writer, x: str, sides: Sequence[int]) -> str:
+    """The maximum over ``sides``, of means over 2 x 2 pixels where there are so many, as one alone may be noise: (n,
+    channels)."""
+    steady = writer.node("AveragePool", [x], kernel_shape=[min(2, n) for n in sides], strides=[1, 1])
     return writer.node("Flatten", [writer.node("GlobalMaxPool", [steady])], axis=1)
 
 
