@@ -30,7 +30,7 @@ def test_every_part_of_a_structure_is_a_candidate(tmp_path: Path, oblique_grid: 
         np.testing.assert_allclose(finding.center_lps_mm, middle, atol=1e-6)
         voxels = int((mask == number).sum())
         assert finding.volume_ml == pytest.approx(voxels * 3.0 * 0.7 * 0.5 / 1000)
-        assert "expected_iou" not in finding.measures
+        assert "box_fit" not in finding.measures
     only = hx.detect(image, model=folder, score=(found.items[0].score + found.items[1].score) / 2)
     assert len(only) == 1 and np.array_equal(only.mask.array > 0, values == 11)
 

@@ -21,8 +21,6 @@ from hexscope.models.peaks import Maps
 
 Floats = NDArray[np.floating[Any]]
 
-#: The feature that holds the network's own word: the score of the best peak whose box agrees.
-PEAK_WORD = "best_peak"
 #: Boxes are compared with one this many times as wide, and with their own middle.
 _AROUND, _CORE = 1.5, 0.5
 
@@ -173,6 +171,6 @@ def _company(found: Candidates) -> dict[str, Floats]:
     out["company_50"] = (pairs > 0.5).sum(axis=1).astype(float)
     out["company_75"] = (pairs > 0.75).sum(axis=1).astype(float)
     out["company_of_network"] = ((pairs > 0.5) & from_network[None]).sum(axis=1).astype(float)
-    out[PEAK_WORD] = (pairs * weight[None]).max(axis=1, initial=0.0)
+    out["best_peak"] = (pairs * weight[None]).max(axis=1, initial=0.0)
     out["sum_of_peaks"] = ((pairs > 0.3) * weight[None]).sum(axis=1)
     return out

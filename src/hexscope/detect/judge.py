@@ -16,6 +16,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Names of the ensembles in a detector's graph of trees.
 SHARES, FIT = "shares", "fit"
+#: The IoU from which a box fits.
+HALF = 0.5
 #: Candidates that overlap the best of a group by so much take part in the vote for its box, with their score to this.
 _VOTE, _POWER = 0.6, 3.0
 #: Candidates of lower score name nothing.
@@ -28,7 +30,8 @@ class Judged:
     """Merged candidates of one image, best first. Pixels are those that the network sees.
 
     shares  (n, classes) probability of each class; with "none of them" they sum to 1
-    fit     (n,) the IoU that each box is expected to have
+    fit     (n,) how well each box fits, 0..1: by trees the chance that it overlaps its object by `HALF`, else the IoU
+            that the network expects
     rows    (n,) which candidate gave its word
     """
 
@@ -45,18 +48,14 @@ def of_peaks(held: Peaks) -> Judged:
     return Judged(held.boxes[order].astype(np.float64), held.heat[order], held.fit[order], held.scores[order])
 
 
-def merged(found: Candidates, shares: Floats, fit: Floats, same: float, peak: Floats | None = None) -> Judged:
+def merged(found: Candidates, shares: Floats, fits: Floats, same: float) -> Judged:
     """Candidates that overlap by more than ``same`` become one, whose box they vote for (doi:10.1109/ICCV.2015.135).
 
     shares  (n, 1 + classes) what the trees say: first that it is none
-    fit     (n,) the IoU that they expect
-    peak    (n,) what the network says of an object there, which then has an equal word in the score; None: it was not
-            asked
+    fits    (n,) the chance that each box overlaps its object by `HALF`: where many boxes mean one object, a chance
+            ranks them better than a mean IoU
     """
-    fit = np.clip(fit, 0.01, 1.0)
-    scores: Floats = (1.0 - shares[:, 0]) * np.sqrt(fit)
-    if peak is not None:
-        scores = np.sqrt(scores * np.clip(peak, 1e-3, 1.0))
+    scores: Floats = np.sqrt((1.0 - shares[:, 0]) * fits)
     at = np.argsort(-scores, kind="stable")[:_MOST]
     at = at[scores[at] >= _LEAST]
     if not len(at):
@@ -66,4 +65,4 @@ def merged(found: Candidates, shares: Floats, fit: Floats, same: float, peak: Fl
     scores = scores[at]
     keep = suppressed(boxes, scores, same)
     boxes = voted(boxes[keep], boxes, scores**_POWER, _VOTE)
-    return Judged(boxes, shares[at][keep, 1:], fit[at][keep], scores[keep], at[keep])
+    return Judged(boxes, shares[at][keep, 1:], fits[at][keep], scores[keep], at[keep])

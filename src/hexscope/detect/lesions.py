@@ -14,7 +14,7 @@ from hexscope.core.geometry import Grid
 from hexscope.core.image import Image, Mask
 from hexscope.core.results import Finding, Findings
 from hexscope.detect.candidates import Candidates, of_filters, of_network, together
-from hexscope.detect.evidence import PEAK_WORD, evidence
+from hexscope.detect.evidence import evidence
 from hexscope.detect.judge import FIT, SHARES, Judged, merged, of_peaks
 from hexscope.detect.parts import parts_of
 from hexscope.detect.region import region_of
@@ -43,7 +43,7 @@ class Found:
     kinds   (n,) number of the likeliest class
     scores  (n,) 0..1
     shares  (n, classes) what speaks for each class
-    fit     (n,) the IoU that the box is expected to have
+    fit     (n,) how well the box fits, 0..1 (see `hexscope.detect.judge.Judged`)
     evidence  by name of a feature (n,): what spoke for each
     labels  on the image's grid, where candidates have outlines: 1 for the first of them, 2 for the second, …
     """
@@ -121,7 +121,7 @@ def judged(model: Model, detector: Detector, prepared: Prepared, seen_by: Maps) 
     if not len(found):
         return Judged(found.boxes, np.zeros((0, len(model.card.classes))), np.zeros(0), np.zeros(0)), {}
     said = model.trees.run(table)
-    held = merged(found, said[SHARES], said[FIT][:, 0], detector.same, table[:, names.index(PEAK_WORD)])
+    held = merged(found, said[SHARES], said[FIT][:, 1], detector.same)
     return held, {name: table[held.rows, names.index(name)] for name in detector.speaks if name in names}
 
 
@@ -221,7 +221,7 @@ def _finding(model: Model, image: Image, found: Found, i: int, label: int) -> Fi
         total = max(float(found.shares[i].sum()), 1e-9)
         measures |= {f"share/{n}": float(v) / total for n, v in zip(model.card.classes, found.shares[i], strict=True)}
     if found.labels is None:
-        measures["expected_iou"] = float(found.fit[i])
+        measures["box_fit"] = float(found.fit[i])
     measures |= {f"evidence/{name}": float(values[i]) for name, values in found.evidence.items()}
     sides = box[dims:] - box[:dims]
     if grid.spacing_mm is not None:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hexscope.detect.candidates import Candidates, of_filters, of_network, together
-from hexscope.detect.evidence import PEAK_WORD, evidence
+from hexscope.detect.evidence import evidence
 from hexscope.detect.froc import Boxes, Sheet, match
-from hexscope.detect.judge import FIT, SHARES, Judged, merged, of_peaks
+from hexscope.detect.judge import FIT, HALF, SHARES, Judged, merged, of_peaks
 from hexscope.detect.region import region_of
 from hexscope.errors import HexscopeError
 from hexscope.io.case import Case, Refusal
@@ -181,23 +181,21 @@ def same_for(held: Sequence[Trial]) -> float:
 
 
 def ensembles(tables: Sequence[Table], classes: int, seed: int) -> dict[str, Trees]:
-    """Trees for the class (0: none) and for the overlap of a candidate."""
+    """Trees for the class of a candidate (0: none), and for whether its box fits."""
     rows = np.concatenate([t.features for t in tables])
     kinds = np.concatenate([t.kinds for t in tables])
-    fits = np.concatenate([t.overlaps for t in tables])
+    fits = np.concatenate([t.overlaps for t in tables]) >= HALF
     names = tables[0].names
     rounds = int(np.clip(len(tables), *_ROUNDS))
     shares = grown(rows, kinds, names, classes=classes + 1, rounds=rounds, seed=seed)
-    return {SHARES: shares, FIT: grown(rows, fits, names, classes=None, rounds=rounds, seed=seed)}
+    return {SHARES: shares, FIT: grown(rows, fits.astype(np.intp), names, classes=2, rounds=rounds, seed=seed)}
 
 
 def judged(table: Table, trees: Mapping[str, Trees], same: float) -> Judged:
     """What trees make of a case, as `hexscope.detect.lesions.judged` does with their graph."""
     if not len(table.found):
-        none = np.zeros((0, 1))
-        return merged(table.found, none, none[:, 0], same)
-    peak = table.features[:, table.names.index(PEAK_WORD)] if "heat_mean" in table.names else None
-    return merged(table.found, trees[SHARES](table.features), trees[FIT](table.features), same, peak)
+        return merged(table.found, np.zeros((0, 1)), np.zeros(0), same)
+    return merged(table.found, trees[SHARES](table.features), trees[FIT](table.features)[:, 1], same)
 
 
 def _way(name: str, held: Sequence[Trial], answers: Sequence[Judged]) -> Way:
