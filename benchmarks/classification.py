@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filled import ROOT, Row, asked, fill, read
+from filled import ROOT, Row, asked, by_patient, fill, read
 
 from hexscope.classify.score import interval, mean_auc
 from hexscope.evaluate.classification import evaluate_classifier
@@ -220,12 +220,6 @@ def coverage_rows(title: str, cases: Sequence[Mapping[str, Any]]) -> Iterator[st
         least = np.mean(worst, axis=0).min()
         shown = f"{np.mean(covered):.3f} ({np.std(covered):.3f}) | {least:.3f} | {np.mean(sizes):.2f}"
         yield f"| {title} | {target} | {shown} |"
-
-
-def by_patient(values: Any, who: Any) -> float:
-    """The mean over patients of each one's mean."""
-    count = np.bincount(who)
-    return float((np.bincount(who, values)[count > 0] / count[count > 0]).mean())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from real_data import add_data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +70,12 @@ def figure(name: str, e: Mapping[str, Any]) -> str:
     """``{mean, low, high, n}`` for a table."""
     between = "" if e["low"] is None else f" ({e['low']:.3f} … {e['high']:.3f})"
     return f"{name} {e['mean']:.3f}{between} n={e['n']}".strip()
+
+
+def by_patient(values: Any, who: Any) -> float:
+    """The mean over patients (``who``: their numbers) of each one's mean."""
+    count = np.bincount(who)
+    return float((np.bincount(who, values)[count > 0] / count[count > 0]).mean())
 
 
 def slower(told: Sequence[str]) -> list[str]:

@@ -4,8 +4,9 @@
 
 Reads the ``calibration.json`` of every model folder in the --work folders (and of those that ship), which holds scores
 on patients that the model never saw, and adds two synthetic detectors and a synthetic classifier, marked so. For each
-target it prints the mean share found over the splits (with the noise of that mean), what theory allows, how often one
-split fell short, the price, and in how many splits the promise was refused: those count as refused and as nothing else.
+target it prints the mean share found over the splits, each patient counting once (with the noise of that mean), what
+theory allows, how often one split fell short, the price, and in how many splits the promise was refused: those count
+as refused and as nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filled import by_patient
 
 from hexscope.classify.held_out import HeldOutClasses
 from hexscope.errors import HexscopeError
@@ -166,8 +168,9 @@ def class_row(name: str, held: HeldOutClasses, target: float, splits: int) -> st
         rule = label_sets(p[first], truth[first], groups[first].tolist(), target)
         sets = rule.of(p[second])
         hit = sets[np.arange(len(second)), truth[second]]
-        rows["covered"].append(hit.mean())
-        rows["worst"].append(np.array([hit[truth[second] == c].mean() for c in range(p.shape[1])]))
+        held_by = [truth[second] == c for c in range(p.shape[1])]
+        rows["covered"].append(by_patient(hit, groups[second]))
+        rows["worst"].append(np.array([by_patient(hit[of], groups[second][of]) for of in held_by]))
         rows["size"].append(sets.sum(axis=1).mean())
         rows["unsure"].append((sets.sum(axis=1) != 1).mean())
         rows["vacuous"].append(len(rule.reasons) > 0)
