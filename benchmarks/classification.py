@@ -6,7 +6,8 @@ Each line is a recipe of ``recipes/``; PneumoniaMNIST is unpacked from its npz a
 which take no part in any choice. --fill makes what is missing; it may be killed at any moment and goes on where it
 was. Each finished training is kept as a row of ``results/classification.jsonl`` with the scores of every case, from
 which the table is made anew: figures with intervals by patient, and how well sets of classes keep their promise on 200
-random halves by patient. A seed deals the patients into folds where the table names none. Set OMP_NUM_THREADS=1 and HEXSCOPE_THREADS=1: CPU minutes are those of one core.
+random halves by patient. A seed deals the patients into folds where the table names none. Set OMP_NUM_THREADS=1 and
+HEXSCOPE_THREADS=1: CPU minutes are those of one core.
 """
 
 from __future__ import annotations
