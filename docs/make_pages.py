@@ -3,7 +3,7 @@
     python docs/make_pages.py
 
 Coverage is tried, not claimed: every verb runs on the digital patient's image of every modality, and the table says
-what happened. A test makes the table again and compares.
+what happened. The models that ship are told from their cards. A test makes the tables again and compares.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ from hexscope.models.matrix import MEASURED
 
 DOCS = Path(__file__).parent
 TASKS = ("segment", "detect", "classify", "register", "fuse")
+SHIPPED = Path(hx.__file__).parent / "models" / "shipped"
+#: What a model of a task is told by: the first that its card has.
+FIGURES = {
+    "segment": ("f1_50", "dice_where_present", "dice"),
+    "detect": ("ap50",),
+    "classify": ("auc",),
+}
 MODALITIES = {"CT": "ct", "MR": "t1", "XR": "xray", "US": "us", "PT": "pet", "SM": "slide"}
 
 
@@ -70,8 +77,9 @@ def coverage_page(cells: Mapping[tuple[str, str], str]) -> str:
         "# What works on what",
         "",
         "Made by `make docs`, by trying every task on the digital patient's image of every modality; a test makes it",
-        "again and compares. *Needs your model*: no rule fits and no model ships yet. *Not offered*: refused with the",
-        "reason (a task that the numbers of that modality do not allow).",
+        "again and compares. *Needs your model*: no rule does it for any image of the modality; train a model, or see",
+        "below whether one that ships was made for yours. *Not offered*: refused with the reason (a task that the numbers",
+        "of that modality do not allow).",
         "",
         head,
         "|" + "---|" * (len(MODALITIES) + 1),
@@ -84,7 +92,31 @@ def coverage_page(cells: Mapping[tuple[str, str], str]) -> str:
         for code in MODALITIES:
             if cells[task, code] == "works":
                 lines.append(f"| {task} | {names[code]} | {MEASURED.get((task, code), 'phantom (it runs)')} |")
+    lines += ["", *ships()]
     return "\n".join(lines) + "\n"
+
+
+def ships() -> list[str]:
+    """The models that ship, with the figure that counts, on patients they never saw."""
+    lines = [
+        "## Models that ship",
+        "",
+        "Each has its card (`card.toml`) with its limits and licence. Figures are of patients whom the measured networks",
+        "never saw, with their 95 % interval, and of one collection: another hospital's images may do worse.",
+        "",
+        "| model | task | modality | tells apart | figure | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = {m.code: m.name for m in ALL}
+    for folder in sorted(SHIPPED.iterdir()):
+        card = hx.ModelCard.from_toml(folder / "card.toml")
+        metric = next(name for name in FIGURES[card.task] if name in card.metrics)
+        mean, low, high, n = card.metrics[metric]
+        many = f"{len(card.classes)} classes" if len(card.classes) > 3 else ", ".join(card.classes)
+        where = names.get(card.modality, "any picture")
+        shown = f"{metric} {mean:.3f} ({low:.3f} … {high:.3f})"
+        lines.append(f"| {folder.name} | {card.task} | {where} | {many} | {shown} | {n} |")
+    return lines
 
 
 def modalities_page(language: str) -> str:
