@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hexscope.models.card import ModelCard
 from hexscope.models.detector import Detector
 from hexscope.models.fit import misfit
 from hexscope.models.recipe import Channel
+from hexscope.trust.promise import HeldOut
 from tests.models.networks import PLAIN, card_for, write_model
 
 CARD = replace(card_for(), anatomy=("knee",), fingerprint={"extent_mm": [5.5, 4.9, 15.0]})
@@ -100,3 +102,37 @@ def test_a_detector_that_fits_is_used(folder: Path, tmp_path: Path) -> None:
     assert found and all(f["score"] >= 0.4 and len(f["center_lps_mm"]) == 3 for f in found)
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<td>spot</td>" in page and "model spots" in page
+
+
+@pytest.mark.parametrize(("patients", "promised"), [(40, 0.9), (5, 0.8), (3, None)])
+def test_a_study_prints_the_promise_that_can_be_made(
+    patients: int, promised: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain picture and a detector asked for by name: the greatest promise, the candidate drawn, no false problem."""
+    from PIL import Image as Picture
+
+    from tests.models.networks import write_network
+
+    array = np.full((40, 48), 20, np.uint8)
+    array[12:16, 30:34] = 200
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Picture.fromarray(array).save(folder / "slice.png")
+    channel = (Channel("image", "MR", hx.Quantity.ARBITRARY, PLAIN),)
+    card = replace(card_for(2, classes=("spot",), target="peaks", channels=channel), task="detect", name="spots")
+    place = tmp_path / "shelf" / "spots"
+    place.mkdir(parents=True)
+    (place / "card.toml").write_text(replace(card, detector=Detector(score=0.05)).to_toml(), encoding="utf-8")
+    kernel = np.zeros((7, 1, 3, 3), np.float32)
+    kernel[0, 0, 1, 1] = 0.01
+    write_network(place / "weights.onnx", kernel, np.array([-2, 0, 1, *np.log([1.5] * 4)], np.float32))
+    every = tuple(range(patients))
+    held = HeldOut(every, every, (0.3,) * patients, (9.0,) * patients, (0,), (0.2,), "px", "its middle is in the box")
+    (place / "calibration.json").write_text(json.dumps(held.as_data()), encoding="utf-8")
+    monkeypatch.setenv("HEXSCOPE_MODELS", str(tmp_path / "shelf"))
+    result = hx.study(folder, tmp_path / "report", kinds={"*": "MR"}, models=["spots"])
+    (case,) = result.as_json()["series"]
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert result.findings() and "outlined: candidate 1" in page and case["problems"] == []
+    assert (case["promise"]["target"] if case["promise"] else None) == promised
+    assert ("are found (its middle is in the box)" in page) == (promised is not None)

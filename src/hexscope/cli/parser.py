@@ -64,8 +64,8 @@ def names(text: str) -> list[str]:
 
 
 def pattern(text: str) -> tuple[str, str]:
-    """``PATTERN=KIND``."""
-    name, equals, kind = text.partition("=")
+    """``PATTERN=KIND``; a kind alone is that of every file."""
+    name, equals, kind = text.partition("=") if "=" in text else ("*", "=", text)
     if not (name and equals and kind):
         raise argparse.ArgumentTypeError(f"declare files as PATTERN=MODALITY[:QUANTITY] or PATTERN=mask; got {text!r}")
     return name, kind
@@ -216,7 +216,7 @@ def _add_jobs(command: Callable[..., Command], t: Callable[[str], str]) -> None:
         dest="kinds",
         action="append",
         type=pattern,
-        metavar="PATTERN=MODALITY[:QUANTITY]",
+        metavar="[PATTERN=]MODALITY[:QUANTITY]",
         help=t("what files are that do not say: e.g. 'CT*=CT:HU', 'PET*=PT:SUVbw', '*mask*=mask'"),
     )
     sub = command("phantom", jobs.phantom, "write the digital patient (synthetic) as a messy folder with its truth")

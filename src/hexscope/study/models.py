@@ -8,12 +8,16 @@ from dataclasses import replace
 from hexscope.classify import classify
 from hexscope.core.image import Image
 from hexscope.core.measure import measure
-from hexscope.detect.lesions import find
-from hexscope.errors import HexscopeError, NoModelError
+from hexscope.detect.lesions import find, held_out
+from hexscope.errors import HexscopeError, NoModelError, RefusedError
 from hexscope.models.fit import misfit, takes
 from hexscope.models.shelf import Model
 from hexscope.study.looks import compared, recognises
 from hexscope.study.result import Case, Classified, Outlined, problem
+from hexscope.trust.promise import promise
+
+#: Sensitivities that a study asks of a detector, the first that can be promised.
+_TARGETS = (0.9, 0.8)
 
 
 def ask_models(cases: Sequence[Case], models: Sequence[Model], asked: Sequence[str]) -> list[Case]:
@@ -59,15 +63,24 @@ def _answered(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
 
 
 def _detected(case: Case, model: Model, images: Mapping[str, Image]) -> Case:
-    """A detector's findings, with what its card's score promises nobody; where a rule or another model has found
+    """A detector's findings, with the promise that can be made of them; where a rule or another model has found
     candidates already, theirs stand and this is told."""
     name = model.card.name
     if case.findings is not None:
         return replace(case, problems=(*case.problems, f"model {name}: not used, for candidates are there already"))
     try:
-        return replace(case, findings=find(model, images))
+        return replace(case, findings=find(model, images, sensitivity=_promised(model)))
     except (HexscopeError, MemoryError) as error:
         return _told(case, model, error)
+
+
+def _promised(model: Model) -> float | None:
+    """The greatest of a few sensitivities that held-out patients let one promise; None: none."""
+    try:
+        held = held_out(model)
+    except RefusedError:
+        return None  # a model that segments keeps no such figures: its own score decides
+    return next((target for target in _TARGETS if promise(held, target).threshold.feasible), None)
 
 
 def _classified(case: Case, model: Model, images: Mapping[str, Image]) -> Case:

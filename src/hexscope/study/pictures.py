@@ -164,7 +164,8 @@ def _marks(case: Case, image: Image, axis: str, shape: tuple[int, int]) -> tuple
 
 def _flat(case: Case, image: Image) -> tuple[Picture, ...]:
     """A thumbnail: the coarse level of a slide, the middle frame of a cine, the picture itself; one more a model."""
-    pictures = [_thumbnail(image, f"{case.slug}-thumbnail", case.segmented)]
+    outlines = case.segmented if case.findings is None else case.findings.mask
+    pictures = [_thumbnail(image, f"{case.slug}-thumbnail", outlines)]
     for number, by in enumerate(case.outlined, start=1):
         pictures.append(_thumbnail(image, f"{case.slug}-model{number}", by.mask, by.model))
     return tuple(pictures)

@@ -134,6 +134,7 @@ class Case:
             out["classified"] = [c.as_json() for c in self.classified]
         if self.findings is not None:
             out["method"] = self.findings.method
+            out["promise"] = self.findings.promise
             out["warnings"] = list(self.findings.warnings)
         return out
 

@@ -8,7 +8,7 @@ from hexscope.core.image import Image, Mask
 from hexscope.core.measure import measure
 from hexscope.core.quantity import Quantity
 from hexscope.detect import Sphere, detect
-from hexscope.errors import HexscopeError, MissingFact, NoModelError
+from hexscope.errors import GeometryError, HexscopeError, MissingFact, NoModelError
 from hexscope.io.reading import refusal
 from hexscope.modality import of_code
 from hexscope.segment import segment
@@ -43,6 +43,10 @@ def find_structures(case: Case) -> Case:
         return replace(case, segmented=mask, measures=(*case.measures, *rows))
     except NoModelError:
         return case  # nothing here fits the modality: not a failure
+    except GeometryError as error:
+        if "z" not in case.image.axes:
+            return case  # a plain picture, where the rule is for volumes
+        return replace(case, problems=(*case.problems, problem("segmentation", error)))
     except Exception as error:
         return replace(case, problems=(*case.problems, problem("segmentation", error)))
 
