@@ -135,9 +135,9 @@ def _spots(plane: Floats, region: Part, widths: Sequence[float]) -> Iterator[tup
     smooth = ndimage.gaussian_filter(plane, min(widths) / 8)
     values = smooth[region][::7]
     one = np.ones(plane.ndim)
-    for share in _QUANTILES:
-        for above in (True, False):
-            edge = np.quantile(values, share if above else 1 - share)
-            part = (smooth > edge if above else smooth < edge) & region
-            for box, filled in _pieces(part, one):
+    bright = np.quantile(values, _QUANTILES)
+    dark = np.quantile(values, [1 - share for share in _QUANTILES])
+    for high, low in zip(bright, dark, strict=True):
+        for part in (smooth > high, smooth < low):
+            for box, filled in _pieces(part & region, one):
                 yield box, SPOT, filled

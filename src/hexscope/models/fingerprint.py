@@ -59,25 +59,28 @@ def _of_image(image: Image, channel: Channel, dims: int) -> Iterator[tuple[str, 
     pairs, slices = _slices(planes)
     if channel.quantity is Quantity.RGB:
         yield from _colours(slices)
-    grey, beside = slices.mean(axis=0), pairs.mean(axis=0)
+    grey = slices.mean(axis=0)
+    quantiles = np.percentile(grey, _QUANTILES)
     if not channel.normalise.per_image:
-        yield from _levels(grey, channel)
+        yield from _levels(quantiles, channel)
     low, high = (float(v) for v in np.percentile(grey[:, ::2, ::2], _CLIP))
     yield from _ends(grey, low, high)
     span = max(high - low, 1e-6 * max(abs(high), abs(low), 1.0))
-    grey, beside = (np.clip((a - low) / span, 0, 1) for a in (grey, beside))
-    yield from _histogram(grey)
+    grey = np.clip((grey - low) / span, 0, 1)
+    yield from _histogram(grey, np.clip((quantiles - low) / span, 0, 1))
     yield from _border(grey)
     yield from _layout(planes, low, span)
-    yield from _details(grey, beside)
+    if pairs is not None:
+        yield from _through(grey, np.clip((pairs.mean(axis=0) - low) / span, 0, 1))
+    yield from _details(grey)
     yield from _texture(grey)
 
 
-def _slices(planes: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Some slices of (planes, *spatial) spread over its middle, and the neighbour of each: (planes, slices, y, x)."""
+def _slices(planes: NDArray[Any]) -> tuple[Floats | None, Floats]:
+    """Some slices of (planes, *spatial) spread over its middle, and the neighbour of each, where there are several:
+    (planes, slices, y, x)."""
     if planes.ndim == 3:
-        one = planes[:, None].astype(np.float32)
-        return one, one
+        return None, planes[:, None].astype(np.float32, order="C")
     count = planes.shape[1]
     at = np.unique(np.linspace(0.1 * (count - 1), 0.9 * (count - 1), min(_SLICES, count)).round().astype(int))
     return planes[:, np.minimum(at + 1, count - 1)].astype(np.float32), planes[:, at].astype(np.float32)
@@ -97,10 +100,10 @@ def _geometry(image: Image, turn: Turn, dims: int) -> Iterator[tuple[str, float]
             yield f"extent_{name}", np.log2(step * side)
 
 
-def _levels(grey: Floats, channel: Channel) -> Iterator[tuple[str, float]]:
+def _levels(quantiles: Floats, channel: Channel) -> Iterator[tuple[str, float]]:
     """Values in their unit, less the mean and in deviations of the training images' pixels."""
     mean, std = float(np.mean(channel.normalise.mean)), float(np.mean(channel.normalise.std))
-    for q, value in zip(_QUANTILES, np.percentile(grey, _QUANTILES), strict=True):
+    for q, value in zip(_QUANTILES, quantiles, strict=True):
         yield f"level_{q}", 2 * (value - mean) / std
 
 
@@ -113,8 +116,8 @@ def _ends(grey: Floats, low: float, high: float) -> Iterator[tuple[str, float]]:
     yield "tails", np.log2(max(float(np.ptp(grey)) / max(high - low, 1e-12), 1.0)) / 4 if high > low else 0.0
 
 
-def _histogram(grey: Floats) -> Iterator[tuple[str, float]]:
-    for q, value in zip(_QUANTILES, np.percentile(grey, _QUANTILES), strict=True):
+def _histogram(grey: Floats, quantiles: Floats) -> Iterator[tuple[str, float]]:
+    for q, value in zip(_QUANTILES, quantiles, strict=True):
         yield f"value_{q}", value
     yield "deviation", grey.std()
     yield "dark", np.sqrt(np.mean(grey < 0.02))
@@ -171,25 +174,35 @@ def _pooled(array: NDArray[Any], axis: int, cells: int) -> Floats:
     return np.asarray(sums / counts.reshape(shape), dtype=np.float32)
 
 
-def _details(grey: Floats, beside: Floats) -> Iterator[tuple[str, float]]:
-    """Energy of differences between neighbours, octave by octave, as a share of all contrast: sharpness, noise and the
-    slope of the spectrum; along rows, down columns, and from slice to slice."""
-    contrast = float(grey.std()) + 1e-6
-    through = float(np.sqrt(np.mean((grey - beside) ** 2)))
+def _through(grey: Floats, beside: Floats) -> Iterator[tuple[str, float]]:
+    """The energy of differences from slice to slice, as a share of all contrast."""
+    through = float(np.sqrt(_mean_square(grey - beside)))
     if through > 0:
-        yield "detail_through", _log(through / contrast)
+        yield "detail_through", _log(through / (float(grey.std()) + 1e-6))
+
+
+def _details(grey: Floats) -> Iterator[tuple[str, float]]:
+    """Energy of differences between neighbours, octave by octave, as a share of all contrast: sharpness, noise and the
+    slope of the spectrum; along rows and down columns."""
+    contrast = float(grey.std()) + 1e-6
     for octave in range(_OCTAVES):
         if min(grey.shape[1:]) < 4:
             return
         down, along = grey[:, 1:] - grey[:, :-1], grey[:, :, 1:] - grey[:, :, :-1]
-        parts = [float(np.sqrt(np.mean(d * d))) for d in (down, along)]
+        parts = [float(np.sqrt(_mean_square(d))) for d in (down, along)]
         yield f"detail_{octave}", _log(float(np.hypot(parts[0], parts[1])) / contrast)
         yield f"turn_{octave}", (_log(parts[1]) - _log(parts[0])) / 2
         if octave < 2:
             both = np.abs(along[:, 1:] - along[:, :-1])
             yield f"noise_{octave}", _log(float(np.median(both)) / contrast) / 2
         even = grey[:, : grey.shape[1] // 2 * 2, : grey.shape[2] // 2 * 2]
-        grey = even.reshape(len(even), even.shape[1] // 2, 2, even.shape[2] // 2, 2).mean(axis=(2, 4))
+        rows = even[:, ::2] + even[:, 1::2]
+        grey = (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(0.25)
+
+
+def _mean_square(values: Floats) -> float:
+    flat = values.reshape(-1)
+    return float(np.dot(flat, flat)) / flat.size
 
 
 def _log(value: float) -> float:
@@ -202,12 +215,16 @@ def _texture(grey: Floats) -> Iterator[tuple[str, float]]:
     for step in (1, 4):
         if min(grey.shape[1:]) <= 2 * step:
             continue
-        inner = grey[:, step:-step, step:-step]
-        ring = np.stack([_moved(grey, dy * step, dx * step, step) > inner + 0.005 for dy, dx in _RING])
-        brighter = ring.sum(axis=0, dtype=np.uint8)
-        arcs = (ring != np.roll(ring, 1, axis=0)).sum(axis=0, dtype=np.uint8)
-        kind = np.where(arcs <= 2, brighter, 9)
-        share = np.bincount(kind.reshape(-1), minlength=10) / kind.size
+        level = grey[:, step:-step, step:-step] + np.float32(0.005)
+        brighter, arcs = np.zeros(level.shape, np.uint8), np.zeros(level.shape, np.uint8)
+        last = _moved(grey, _RING[-1][0] * step, _RING[-1][1] * step, step) > level
+        for dy, dx in _RING:
+            here = _moved(grey, dy * step, dx * step, step) > level
+            brighter += here
+            arcs += here ^ last
+            last = here
+        brighter[arcs > 2] = 9
+        share = np.array([np.count_nonzero(brighter == kind) for kind in range(10)]) / brighter.size
         for index, value in enumerate(share):
             yield f"texture_{step}_{index}", np.sqrt(value)
 
@@ -222,8 +239,9 @@ def _moved(grey: Floats, dy: int, dx: int, margin: int) -> Floats:
 
 def _colours(slices: Floats) -> Iterator[tuple[str, float]]:
     """Optical density by colour, and how the colours go together: the stain."""
-    density = -np.log10(np.clip(slices / 255.0, 1 / 255, 1)).reshape(3, -1)
-    density = density[:, :: max(1, density.shape[1] // (1 << 18))]
+    flat = slices.reshape(3, -1)
+    flat = flat[:, :: max(1, flat.shape[1] // (1 << 18))]
+    density = np.log(np.clip(flat / np.float32(255), 1 / 255, 1)) * np.float32(-1 / np.log(10))
     for name, plane in zip("rgb", density, strict=True):
         yield f"density_{name}", plane.mean()
         yield f"density_deviation_{name}", plane.std()
