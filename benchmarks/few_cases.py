@@ -54,7 +54,10 @@ def main() -> None:
             continue
         table = read_cases(chosen.data / name / "cases.csv")
         checked = check(table, "classify", kinds={"image": kind})
-        work = begin(checked, Order(name=name, kinds={"image": kind}, minutes=max(chosen.minutes, 0.1)))
+        order = Order(
+            name=name, kinds={"image": kind}, minutes=max(chosen.minutes, 0.1), overrides={"encoder": "scratch"}
+        )
+        work = begin(checked, order)
         found = dict(ways(work, chosen.minutes))
         for way, row in found.items():
             print(f"| {title} | {way} | " + " | ".join("" if v is None else f"{v:.3f}" for v in row) + " |", flush=True)
