@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import hexscope as hx
+from hexscope.cli import main
 from hexscope.models.detector import Detector
 from hexscope.models.recipe import Channel
 from hexscope.trust.promise import HeldOut
@@ -61,7 +62,9 @@ def test_findings_in_each_format(run: Any, model: Path, picture: Path, tmp_path:
     assert mask[12, 30] == 1 and mask[25, 11] == 2 and mask[0, 0] == 0
 
 
-def test_a_promise_needs_patients(run: Any, model: Path, picture: Path, tmp_path: Path) -> None:
+def test_a_promise_needs_patients(
+    run: Any, capsys: pytest.CaptureFixture[str], model: Path, picture: Path, tmp_path: Path
+) -> None:
     asked = (picture, "--as", "US", "--model", model, "-o", tmp_path / "f.json", "--sensitivity", 0.8)
     assert run("detect", *asked)[0] == 3, "nothing is kept of held-out patients: nothing can be promised"
     n = 40
@@ -71,6 +74,9 @@ def test_a_promise_needs_patients(run: Any, model: Path, picture: Path, tmp_path
     code, value = run("detect", *asked)
     assert code == 0 and value["promise"]["patients"] == n and value["promise"]["target"] == 0.8
     assert len(value["findings"]) >= 1 and all(f["score"] >= value["promise"]["score"] for f in value["findings"])
+    assert main(["detect", *map(str, asked)]) == 0
+    said = capsys.readouterr().out
+    assert "promise: of the lesions of a patient like the 40 held-out ones at least 0.8" in said
     assert run("detect", *asked, "--confidence", 0.9999999)[0] == 3
 
 

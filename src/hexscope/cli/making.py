@@ -228,4 +228,6 @@ def _summary(value: dict[str, Any], console: Console) -> list[str]:
         place = f.get("center_lps_mm") or f.get("center_px")
         volume = "" if f["volume_ml"] is None else f"  {f['volume_ml']:.3g} ml"
         lines.append(f"candidate {number}  {f['class']}  score {f['score']:.2f}  at {place}{volume}")
+    if value.get("promise"):
+        lines.append(f"promise: {value['promise']['sentence']}")
     return lines
