@@ -2,7 +2,7 @@
 
     python docs/make_figures.py
 
-The figure by number of cases is made by ``python benchmarks/few_cases.py --figure docs/few-cases.svg``.
+The figure by number of cases is made by ``python benchmarks/few_cases.py --minutes 0.5 --only chest --figure docs/few-cases.svg``.
 """
 
 from __future__ import annotations
