@@ -2,7 +2,7 @@
 
     python docs/make_figures.py
 
-The figure by number of cases is made by ``python benchmarks/few_cases.py --minutes 0.5 --only chest --figure docs/few-cases.svg``.
+``python benchmarks/few_cases.py --minutes 0.5 --only chest --figure docs/few-cases.svg`` makes the one by number of cases.
 """
 
 from __future__ import annotations
