@@ -2,7 +2,7 @@
 
     python docs/make_figures.py
 
-``python benchmarks/few_cases.py --minutes 0.5 --only chest --figure docs/few-cases.svg`` makes the one by number of cases.
+The one by number of cases: ``python benchmarks/few_cases.py --minutes 0.5 --only chest --figure docs/few-cases.svg``.
 """
 
 from __future__ import annotations
