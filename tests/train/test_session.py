@@ -179,8 +179,11 @@ def test_a_busier_machine_changes_nothing_of_a_training_that_goes_on(
     monkeypatch.setattr(lesson, "seconds_per_iteration", lambda *_: 0.2)
     first = train("segment", table, out, order)
     weights = (out / "weights.onnx").read_bytes()
+    word = Model.open(out).card.training["int8"]
+    (out / "weights.int8.onnx").write_bytes(b"of another run: must not be measured")
     monkeypatch.setattr(lesson, "seconds_per_iteration", lambda *_: 0.4)
     again = train("segment", table, out, order)
+    assert Model.open(out).card.training["int8"] == word
     assert again.plan["iterations"] == first.plan["iterations"]
     assert (out / "weights.onnx").read_bytes() == weights
 

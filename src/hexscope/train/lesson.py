@@ -80,6 +80,7 @@ class Lesson:
         assert isinstance(run.net, Answering)
         recipe = replace(recipe, temperature=looker.temperature(run.net))
         save_onnx(run.net, out / WEIGHTS[-1])
+        (out / WEIGHTS[0]).unlink(missing_ok=True)  # of a run before this one: made anew where that is worth it
         extra = {"iterations": run.total, "torch": str(torch.__version__)}
         card = first_card(self.task, self.table, self.facts, recipe, order, division.how, run.spent_s, **extra)
         card = replace(card, trained_on=card.trained_on + began_with(plan))
