@@ -81,10 +81,7 @@ def stacked(
     learn = ~real | np.isin(rows, twins) if len(twins) else real
     chosen, gains = kept(scores, truth, folds, exclusive, prior, learn)
     alone = [crossed(scores[:, [k]], truth, folds, exclusive, "cases", learn) for k in range(len(members))]
-    told = tuple(
-        _told(member, alone[k], truth, real, exclusive, gains[k], looks=bool(len(twins)))
-        for k, member in enumerate(members)
-    )
+    told = tuple(_told(m, alone[k], truth, real, exclusive, gains[k]) for k, m in enumerate(members))
     held = scores[:, chosen]
     weights = fitted(held[learn], truth[learn], exclusive, prior)
     stay = tuple(members[k] for k in chosen)
@@ -128,7 +125,7 @@ def _folds(parts: Sequence[Part], groups: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _told(
     member: Member, logits: NDArray[np.float64], truth: NDArray[np.float64], real: NDArray[np.bool_],
-    exclusive: bool, gain: float, *, looks: bool,
+    exclusive: bool, gain: float,
 ) -> dict[str, Any]:  # fmt: skip
     own = Classifier((member.name,), (1.0,), (0.0,) * truth.shape[1], exclusive).probabilities(logits[real])
     told = {
@@ -138,4 +135,4 @@ def _told(
         "gain": gain,
         "cpu_s": member.cpu_s,
     }
-    return told | ({"changed": log_loss(logits[~real], truth[~real], exclusive)} if looks else {})
+    return told if real.all() else told | {"changed": log_loss(logits[~real], truth[~real], exclusive)}
