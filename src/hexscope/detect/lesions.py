@@ -121,6 +121,11 @@ def judged(model: Model, detector: Detector, prepared: Prepared, seen_by: Maps) 
     if not len(found):
         return Judged(found.boxes, np.zeros((0, len(model.card.classes))), np.zeros(0), np.zeros(0)), {}
     said = model.trees.run(table)
+    if said[FIT].shape[1] != 2:
+        raise FormatError(
+            f"the classifier of model {model.card.name} ({model.folder}) gives one number for how a box fits, where "
+            "the chances of no and yes are asked: an earlier version of Hexscope made it. Train the model anew"
+        )
     held = merged(found, said[SHARES], said[FIT][:, 1], detector.same)
     return held, {name: table[held.rows, names.index(name)] for name in detector.speaks if name in names}
 
