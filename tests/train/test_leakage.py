@@ -63,6 +63,16 @@ def test_heads_of_like_shape_are_not_copies() -> None:
     assert [(a, b) for a, b, _ in near_copies(pictures)] == [(6, 20)]
 
 
+def test_a_copy_of_an_image_that_is_its_own_mirror_image_is_found() -> None:
+    scenes = [image(i, (90, 64)) for i in range(20)]
+    both = [
+        Image.from_array(np.hstack([one.array, one.array[:, ::-1]]), Grid((90, 128), None), modality="US")
+        for one in scenes
+    ]
+    pictures = [picture(one) for one in (*both, both[5])]
+    assert [(a, b) for a, b, _ in near_copies(pictures)] == [(5, 20)]
+
+
 def test_small_images_and_few_are_left_alone() -> None:
     assert picture(image(0, (28, 28))) is None
     one = picture(image(0))

@@ -25,9 +25,9 @@ Floats = NDArray[np.float32]
 _SMALL, _FINE = {2: 32, 3: 10}, 96
 #: Smaller images have no detail to compare.
 _LEAST_SIDE = 48
-#: Correlations from which two images are near copies: of pictures less what is common, and of detail; and by how much
-#: the detail must agree better than with the mirror image.
-_ALIKE, _SAME_DETAIL, _BEYOND_MIRROR = 0.6, 0.3, 0.2
+#: Correlations from which two images are near copies: of pictures less what is common, and of detail; by how much the
+#: detail must agree better than with the mirror image; and from where that is not asked, as of copies saved anew.
+_ALIKE, _SAME_DETAIL, _BEYOND_MIRROR, _CERTAIN = 0.6, 0.3, 0.2, 0.8
 #: Pixels of the fine picture by which detail may be shifted.
 _SHIFT = 2
 #: Rows of the table of correlations held at once.
@@ -87,9 +87,17 @@ def near_copies(pictures: Sequence[Picture | None]) -> Iterator[tuple[int, int, 
         for row, column in np.argwhere(alike).tolist():
             first, second = start + row, column
             if first < second:
-                same = _detail(held[first].fine, held[second].fine)
-                if same >= _SAME_DETAIL and same - _mirrored(held[first].fine, held[second].fine) >= _BEYOND_MIRROR:
+                same = _alike(held[first].fine, held[second].fine)
+                if same >= _SAME_DETAIL:
                     yield at[first], at[second], same
+
+
+def _alike(one: Floats, other: Floats) -> float:
+    """The correlation of their detail; 0 where the mirror image of ``other`` agrees nearly as well."""
+    same = _detail(one, other)
+    if same < _SAME_DETAIL or same >= _CERTAIN:
+        return same
+    return same if same - max(0.0, _detail(one, other[:, ::-1])) >= _BEYOND_MIRROR else 0.0
 
 
 def _detail(one: Floats, other: Floats) -> float:
@@ -100,10 +108,6 @@ def _detail(one: Floats, other: Floats) -> float:
         _unit(other[dy : dy + side, dx : dx + side]) for dy in range(2 * _SHIFT + 1) for dx in range(2 * _SHIFT + 1)
     )
     return max(float((inner * part).sum()) for part in moved)
-
-
-def _mirrored(one: Floats, other: Floats) -> float:
-    return max(0.0, _detail(one, other[:, ::-1]))
 
 
 def _unit(part: Floats) -> Floats:
