@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 from filled import ROOT, Row, asked, by_patient, fill, read
 
+import hexscope as hx
 from hexscope.classify.score import interval, mean_auc
 from hexscope.evaluate.classification import evaluate_classifier
 from hexscope.io.cases import read_cases
 from hexscope.models.shelf import Model
+from hexscope.study.looks import plain
 from hexscope.trust.calibration import expected_error
 from hexscope.trust.conformal import label_sets
 from hexscope.trust.statistics import mean_interval
@@ -92,6 +94,8 @@ def main() -> None:
         fill(chosen.rows, task.key, data / recipe["set"], partial(measured, recipe, data, work))
     for line in table(tasks, read(chosen.rows)):
         print(line)
+    if chosen.only in "body part":
+        print(*strangers(chosen.data / "mr-brain-labels"), sep="\n")
 
 
 # ---- training -----------------------------------------------------------------------------------------------
@@ -144,6 +148,25 @@ def unpack(archive: Path, folder: Path) -> None:
             writer = csv.DictWriter(stream, list(held[0]))
             writer.writeheader()
             writer.writerows(held)
+
+
+def strangers(folder: Path) -> Iterator[str]:
+    """What the model of body parts that ships says of brain slices of a collection that it never saw."""
+    from hexscope.core.geometry import Grid
+    from hexscope.core.image import Image
+
+    likely = told = count = 0
+    for path in sorted(folder.glob("*_image.nii.gz")):
+        volume = hx.read(path)
+        assert isinstance(volume, Image)
+        for share in np.linspace(0.35, 0.65, 5):
+            plane = plain(volume.array[int(share * len(volume.array))].astype(np.float32))
+            said = hx.classify(Image.from_array(plane, Grid(plane.shape, None), modality="OT"), "body-part")
+            likely += max(said.probabilities, key=said.probabilities.__getitem__) == "MR brain"
+            told += not said.abstains
+            count += 1
+    if count:
+        yield f"\nbody part, slices of {folder.name}, never seen: brain likeliest in {likely} of {count}, told in {told}"
 
 
 # ---- the table ----------------------------------------------------------------------------------------------

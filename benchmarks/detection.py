@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,9 +71,9 @@ def main() -> None:
         recipe = make.read(task.recipe) | dict(task.changes)
         if chosen.only in task.title:
             fill(chosen.rows, task.title, chosen.data / recipe["set"], partial(measured, task, recipe, chosen))
-    for title, (name, _, measure) in READY.items() if chosen.fill else ():
-        if chosen.only in title:
-            fill(chosen.rows, title, chosen.data / name, partial(measure, chosen.data / name))
+    for ready in READY if chosen.fill else ():
+        if chosen.only in ready.title:
+            fill(chosen.rows, ready.title, chosen.data / ready.set, partial(ready.measure, chosen.data / ready.set))
     for line in table(read(chosen.rows), chosen.only):
         print(line)
 
@@ -196,9 +196,9 @@ def table(of: Mapping[str, Row], only: str) -> Iterator[str]:
     for task in TASKS:
         if only in task.title:
             yield line(task.title, of.get(task.title), task.figures, task.recipe)
-    for title, (name, figures, _) in READY.items():
-        if only in title:
-            yield line(title, of.get(title), figures, "nuclei-boxes" if name == "path-nuclei" else "")
+    for ready in READY:
+        if only in ready.title:
+            yield line(ready.title, of.get(ready.title), ready.figures, ready.beside)
     for row in of.values():
         if row.get("ways") and only in row["task"]:
             yield f"\n{row['task']}: {row['ways']}"
@@ -216,13 +216,22 @@ def line(title: str, row: Mapping[str, Any] | None, figures: Sequence[str], reci
     return f"| {title} | {'; '.join(held)} | {row['stages']} | {cost} | {spent} | {ends} |"
 
 
-#: What needs no training here: the set, the figures that are printed, and what measures them.
-_HOT = ("sensitivity", "false_positives")
-READY: Mapping[str, tuple[str, Sequence[str], Callable[[Path], dict[str, Any]]]] = {
-    "nuclei, the model that outlines them": ("path-nuclei", ("f1_50", "ap50"), outlined),
-    "hot lesions on PET, sarcoma crops": ("pet-ct-mr-sarcoma", _HOT, hot_lesions),
-    "hot lesions on PET, one whole body": ("pet-headneck-dicom", _HOT, whole_body),
-}
+@dataclass(frozen=True)
+class Ready:
+    """A line that needs no training here: the set, what measures it, and the recipe whose aim stands beside."""
+
+    title: str
+    set: str
+    measure: Callable[[Path], dict[str, Any]]
+    figures: Sequence[str] = ("sensitivity", "false_positives")
+    beside: str = ""
+
+
+READY = (
+    Ready("nuclei, the model that outlines them", "path-nuclei", outlined, ("f1_50", "ap50"), "nuclei-boxes"),
+    Ready("hot lesions on PET, sarcoma crops", "pet-ct-mr-sarcoma", hot_lesions),
+    Ready("hot lesions on PET, one whole body", "pet-headneck-dicom", whole_body),
+)
 
 
 if __name__ == "__main__":
