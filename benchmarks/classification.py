@@ -166,7 +166,7 @@ def strangers(folder: Path) -> Iterator[str]:
             told += not said.abstains
             count += 1
     if count:
-        yield f"\nbody part, slices of {folder.name}, never seen: brain likeliest in {likely} of {count}, told in {told}"
+        yield f"\nbody part, slices of {folder.name}, unseen: brain likeliest in {likely} of {count}, told in {told}"
 
 
 # ---- the table ----------------------------------------------------------------------------------------------
